@@ -1,0 +1,27 @@
+"""Description: the frozen, validated settings of anything that can be registered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+class Description(BaseModel):
+    """Settings of a modality, sampler, encoder, decoder, objective or data source; holds no weights.
+
+    Every registered subclass declares `type: Literal["name"] = "name"`, the name a recipe uses.
+    Descriptions are immutable and hashable (tuples, never lists), import no torch, and build their
+    torch part on request (`build...`).
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, protected_namespaces=()
+    )
+
+    def replace(self, **changes: Any) -> Self:
+        """A validated copy with some settings changed."""
+        return type(self).model_validate({**self.model_dump(), **changes})

@@ -1,0 +1,202 @@
+"""Modality: the description of one kind of data, and ModalitySet: the named modalities of a model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from maetoolkit.description import Description
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from maetoolkit.tokens import Field, Patches
+
+Role = Literal["both", "input", "target"]
+Side = Literal["encoder", "decoder"]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The crop and flip that all aligned fields of a sample share.
+
+    The box is in fractions of the frame, so that fields of different resolution are cropped alike.
+    """
+
+    top: float = 0.0
+    left: float = 0.0
+    height: float = 1.0
+    width: float = 1.0
+    flip: bool = False
+
+
+class Modality(Description, ABC):
+    """How one kind of data is read, cut into patches, embedded, placed, predicted and scored.
+
+    `role` says whether entries are given to the encoder, predicted, or both. An entry with `of`
+    is an output that reads another entry's field and shares its tokens and mask.
+    """
+
+    role: Role = "both"
+    of: str | None = None
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+
+    # data side ---------------------------------------------------------------------------------
+
+    def read(self, data: bytes) -> np.ndarray:
+        """Decode one file's bytes without losing type: 16-bit stays 16-bit, palettes stay labels.
+
+        Raises ValueError saying what was expected and what was found (the caller adds the file).
+        """
+        raise ValueError(f"modality type {self.type!r} cannot be read from files")  # type: ignore[attr-defined]
+
+    def frame(self, value: np.ndarray) -> tuple[int, int] | None:
+        """Height and width of a raw value where it shares the sample's frame; None where it has none."""
+        return None
+
+    def transform(self, value: np.ndarray, geometry: Geometry) -> np.ndarray:
+        """Apply the sample's crop and flip as this kind of data takes them, and bring it to the declared size."""
+        return value
+
+    @abstractmethod
+    def collate(self, values: Sequence[np.ndarray | None]) -> Field:
+        """Batch transformed values; None is an absent entry."""
+
+    # model side --------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def num_tokens(self) -> int:
+        """Tokens of one entry of the declared size."""
+
+    @property
+    @abstractmethod
+    def content(self) -> tuple[int, ...]:
+        """Shape of one token's patch values."""
+
+    def layout(self, field: Field | None) -> tuple[tuple[int, ...] | None, int]:
+        """Token grid (or None) and number of tokens of a field, or of the declared size where there is none."""
+        return None, self.num_tokens if field is None or field.present.ndim == 1 else field.present.shape[1]
+
+    def prepare(self, field: Field) -> Field:
+        """Normalise whole entries before cutting (mean and std, robust depth); sets `valid`."""
+        return field
+
+    @abstractmethod
+    def patchify(self, field: Field) -> Patches:
+        """Cut a prepared field into patches."""
+
+    def unpatchify(self, values: Tensor, grid: tuple[int, ...] | None) -> Tensor:
+        """Put patch values (B, N, ...) back together; the inverse of `patchify` on values."""
+        return values
+
+    @abstractmethod
+    def build_tokenizer(self, dim: int) -> nn.Module:
+        """Module: patch values (T, *content) -> tokens (T, dim). It sees one patch at a time."""
+
+    @abstractmethod
+    def build_position(self, dim: int, side: Side) -> nn.Module:
+        """Module: `forward(positions (T, axes), grid) -> (T, dim)`."""
+
+    @abstractmethod
+    def build_head(self, dim: int, content: tuple[int, ...]) -> nn.Module:
+        """Module: decoded features (T, dim) -> predictions of tokens whose patch values have shape `content`."""
+
+    def target(self, values: Tensor) -> Tensor:
+        """What the head should predict, from the patch values (T, *content) of the target tokens."""
+        return values
+
+    @abstractmethod
+    def token_loss(self, prediction: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+        """float32 (sum, count) per token, each (T,); elements that are not `valid` count in neither."""
+
+    def token_count(self, target: Tensor, valid: Tensor | None) -> Tensor:
+        """The count of `token_loss`, known before any prediction is: valid elements per token, float32 (T,)."""
+        import torch
+
+        ones = torch.ones_like(target, dtype=torch.float32) if valid is None else valid.expand_as(target).float()
+        return ones.flatten(1).sum(1)
+
+    def ideal(self, target: Tensor) -> Tensor:
+        """The prediction that no other one scores better than."""
+        return target
+
+    # for people --------------------------------------------------------------------------------
+
+    def to_values(self, prediction: Tensor, values: Tensor) -> Tensor:
+        """Patch values (N, *content) that a prediction stands for, given the true ones (undoes `target`)."""
+        return prediction
+
+    def picture(self, values: Tensor, grid: tuple[int, ...] | None, truth: Tensor | None = None) -> np.ndarray | None:
+        """uint8 (H, W, 3) of one sample's prepared patch values (N, *content); `truth` fixes the range of colours."""
+        return None
+
+    def legend(self) -> Sequence[tuple[str, tuple[int, int, int]]]:
+        """Names and colours that a reader of the picture needs."""
+        return ()
+
+
+class ModalitySet(Mapping[str, Modality]):
+    """The modalities of a model by name, in the order in which their tokens enter the encoder.
+
+    Raises ValueError where an entry's `of` names no input, or nothing is given or predicted.
+    """
+
+    def __init__(self, **entries: Modality) -> None:
+        self._entries = dict(entries)
+        for name, modality in entries.items():
+            if not isinstance(modality, Modality):
+                raise ValueError(f"modalities.{name}: expected a Modality, found {type(modality).__name__}")
+            if modality.of is not None and (modality.of not in entries or entries[modality.of].of is not None):
+                raise ValueError(f"modalities.{name}.of: {modality.of!r} is no entry with a field; {self._hint(modality.of)}")
+        if not self.inputs:
+            raise ValueError("modalities: none is given to the encoder; set role 'both' or 'input' for at least one")
+        if not self.outputs:
+            raise ValueError("modalities: none is predicted; set role 'both' or 'target' for at least one")
+
+    def __getitem__(self, name: str) -> Modality:
+        if name not in self._entries:
+            raise KeyError(f"unknown modality {name!r}; {self._hint(name)}")
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"ModalitySet({', '.join(f'{name}={modality!r}' for name, modality in self.items())})"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the entries that the encoder may be given."""
+        return tuple(n for n, m in self._entries.items() if m.role != "target" and m.of is None)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the entries that are predicted."""
+        return tuple(n for n, m in self._entries.items() if m.role != "input")
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the entries that have data of their own."""
+        return tuple(n for n, m in self._entries.items() if m.of is None)
+
+    def source(self, name: str) -> str:
+        """The entry whose field, tokens and mask `name` uses: itself, or the one it is `of`."""
+        return self[name].of or name
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Output name -> entry whose tokens it predicts."""
+        return {name: self.source(name) for name in self.outputs}
+
+    def _hint(self, name: str) -> str:
+        near = get_close_matches(name, self._entries, n=1)
+        return (f"did you mean {near[0]!r}? " if near else "") + f"there are: {', '.join(self._entries)}"
