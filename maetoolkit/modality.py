@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,8 +120,9 @@ class Modality(Description, ABC):
         """The count of `token_loss`, known before any prediction is: valid elements per token, float32 (T,)."""
         import torch
 
-        ones = torch.ones_like(target, dtype=torch.float32) if valid is None else valid.expand_as(target).float()
-        return ones.flatten(1).sum(1)
+        if valid is None:
+            return torch.full(target.shape[:1], math.prod(target.shape[1:]), dtype=torch.float32, device=target.device)
+        return valid.expand_as(target).flatten(1).sum(1, dtype=torch.float32)
 
     def ideal(self, target: Tensor) -> Tensor:
         """The prediction that no other one scores better than."""
@@ -153,7 +155,9 @@ class ModalitySet(Mapping[str, Modality]):
             if not isinstance(modality, Modality):
                 raise ValueError(f"modalities.{name}: expected a Modality, found {type(modality).__name__}")
             if modality.of is not None and (modality.of not in entries or entries[modality.of].of is not None):
-                raise ValueError(f"modalities.{name}.of: {modality.of!r} is no entry with a field; {self._hint(modality.of)}")
+                raise ValueError(
+                    f"modalities.{name}.of: {modality.of!r} is no entry with a field; {self._hint(modality.of)}"
+                )
         if not self.inputs:
             raise ValueError("modalities: none is given to the encoder; set role 'both' or 'input' for at least one")
         if not self.outputs:

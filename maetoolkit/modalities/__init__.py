@@ -1,1 +1,7 @@
 """The built-in modalities."""
+
+from maetoolkit.modalities.grid import GridModality
+from maetoolkit.modalities.image import RGB, Depth, StandardizedRGB
+from maetoolkit.modalities.semantic import Semantic
+
+__all__ = ["RGB", "Depth", "GridModality", "Semantic", "StandardizedRGB"]

@@ -1,0 +1,1 @@
+"""Modules with weights that know no modality by name."""
