@@ -52,11 +52,15 @@ def scale(low: str, high: str, steps: int = 24, name: str = "plasma_r") -> tuple
 
 
 def palette(num_classes: int) -> np.ndarray:
-    """Well separated colours uint8 (num_classes, 3); the first ones do not depend on how many follow."""
+    """Well separated colours uint8 (num_classes, 3); the first ones do not depend on how many follow.
+
+    After 1024 classes (token codebooks) colours repeat: nobody could tell more of them apart.
+    """
     import numpy as np
 
-    size = max(32, 1 << (max(1, num_classes) - 1).bit_length())
-    return np.array(_colours(size)[:num_classes], np.uint8).reshape(num_classes, 3)
+    size = min(1024, max(32, 1 << (max(1, num_classes) - 1).bit_length()))
+    colours = np.array(_colours(size), np.uint8)
+    return colours[np.arange(num_classes) % size]
 
 
 @cache
@@ -64,7 +68,7 @@ def _colours(size: int) -> tuple[Colour, ...]:
     """Extend the first colours by the one farthest from all chosen ones (and from `VOID`), in the OKLab space."""
     import numpy as np
 
-    levels = np.arange(20, 256, 7 if size <= 1024 else 3)
+    levels = np.arange(20, 256, 7)
     candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
     lab = _oklab(candidates)
     chroma = np.hypot(lab[:, 1], lab[:, 2])
@@ -82,7 +86,7 @@ def _colours(size: int) -> tuple[Colour, ...]:
 
 
 def _oklab(colours: np.ndarray) -> np.ndarray:
-    """OKLab coordinates (..., 3) of sRGB colours 0..255 (Ottosson 2020), in which distance is near to how people see it."""
+    """OKLab coordinates (..., 3) of sRGB colours 0..255 (Ottosson 2020): distance there is near to how people see it."""
     import numpy as np
 
     srgb = colours / 255.0
