@@ -86,7 +86,7 @@ def _colours(size: int) -> tuple[Colour, ...]:
 
 
 def _oklab(colours: np.ndarray) -> np.ndarray:
-    """OKLab coordinates (..., 3) of sRGB colours 0..255 (Ottosson 2020): distance there is near to how people see it."""
+    """OKLab coordinates (..., 3) of sRGB colours 0..255 (Ottosson 2020): distance is near to how people see it."""
     import numpy as np
 
     srgb = colours / 255.0
