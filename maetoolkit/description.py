@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
 if TYPE_CHECKING:
     from typing import Self
@@ -25,3 +26,16 @@ class Description(BaseModel):
     def replace(self, **changes: Any) -> Self:
         """A validated copy with some settings changed."""
         return type(self).model_validate({**self.model_dump(), **changes})
+
+
+def _pairs(value: Any) -> Any:
+    return tuple(value.items()) if isinstance(value, Mapping) else value
+
+
+NumberByName = Annotated[
+    tuple[tuple[str, float], ...],
+    BeforeValidator(_pairs),
+    PlainSerializer(dict),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}}),
+]
+"""A mapping from names to numbers, kept as pairs so that a description can be hashed; `dict(...)` gives it back."""

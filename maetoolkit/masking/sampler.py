@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
 from maetoolkit.description import Description
@@ -70,3 +71,12 @@ def complete(layout: Layout, visible: Mapping[str, np.ndarray], score: Literal["
         hidden = present & ~visible[source] if source in visible and score == "masked" else present
         target[name] = torch.from_numpy(np.ascontiguousarray(hidden))
     return MaskPlan({n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in visible.items()}, target)
+
+
+def check_names(key: str, names: Mapping[str, float], modalities: ModalitySet) -> None:
+    """Raise ValueError where a setting by name mentions an entry that is not given to the encoder."""
+    for name in names:
+        if name not in modalities.inputs:
+            near = get_close_matches(name, modalities.inputs, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"{key}.{name}: no such input; {hint}inputs are: {', '.join(modalities.inputs)}")
