@@ -1,0 +1,91 @@
+"""Source: the description of where samples come from; Samples: the opened collection, read by index."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from maetoolkit.description import Description
+from maetoolkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    import numpy as np
+
+    from maetoolkit.modality import ModalitySet
+
+Subset = Literal["train", "validation"]
+
+
+class Names(dict[str, str]):
+    """A hashable mapping from entry names to stream names."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(sorted(self.items())))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError("settings are immutable; use `replace`")
+
+
+class Samples(ABC):
+    """An opened collection of samples; picklable, so that workers can hold it."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    @abstractmethod
+    def key(self, index: int) -> str:
+        """The sample's name: unique, the same on every machine; all randomness of the sample is keyed by it."""
+
+    @abstractmethod
+    def read(self, index: int) -> dict[str, np.ndarray | None]:
+        """Raw values by entry name; None is an entry this sample does not have. Raises DataError."""
+
+
+class Source(Description, ABC):
+    """Where samples come from, and the crop and flip their aligned fields share.
+
+    crop_scale: share of the frame's area that a training crop takes, uniform in this range.
+    crop_ratio: width over height of the crop relative to that of the declared size, log-uniform in this range.
+    flip: probability of mirroring left and right.
+    streams: entry name -> name of the folder or stream it is read from, where the two differ.
+    """
+
+    workers: int = Field(2, ge=0, description="processes that read and transform samples; 0: the training process")
+    crop_scale: tuple[float, float] = (0.2, 1.0)
+    crop_ratio: tuple[float, float] = (0.75, 1.3333)
+    flip: float = Field(0.5, ge=0, le=1)
+    streams: Annotated[dict[str, str], AfterValidator(Names)] = Names()
+
+    @model_validator(mode="after")
+    def _check_crop(self) -> Self:
+        if not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            raise ValueError(f"crop_scale: expected 0 < low <= high <= 1, found {self.crop_scale}")
+        if not 0 < self.crop_ratio[0] <= self.crop_ratio[1]:
+            raise ValueError(f"crop_ratio: expected 0 < low <= high, found {self.crop_ratio}")
+        return self
+
+    @abstractmethod
+    def open(self, modalities: ModalitySet, subset: Subset) -> Samples | None:
+        """The samples of a subset, with the entries that `modalities` names; None where there is no such subset."""
+
+    def stream_names(self, modalities: ModalitySet) -> dict[str, str]:
+        """Entry name -> stream name, for every entry with data of its own. Raises ConfigError for unknown entries."""
+        check_names(self.streams, modalities)
+        return {name: self.streams.get(name, name) for name in modalities.fields}
+
+
+def check_names(streams: Mapping[str, str], modalities: ModalitySet) -> None:
+    """Raise ConfigError where `streams` speaks of an entry that has no data of its own."""
+    for name in streams:
+        if name not in modalities.fields:
+            near = get_close_matches(name, modalities.fields, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            there = ", ".join(modalities.fields)
+            raise ConfigError(f"data.streams.{name}: no modality of that name is read; {hint}there are: {there}")
