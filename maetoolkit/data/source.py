@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from maetoolkit.description import Description
 from maetoolkit.errors import ConfigError
@@ -22,14 +22,26 @@ if TYPE_CHECKING:
 Subset = Literal["train", "validation"]
 
 
-class Names(dict[str, str]):
-    """A hashable mapping from entry names to stream names."""
+def _pairs(value: Any) -> Any:
+    return tuple(value.items()) if isinstance(value, Mapping) else value
 
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(tuple(sorted(self.items())))
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError("settings are immutable; use `replace`")
+def _below(name: str) -> str:
+    if not name or name.startswith("/") or "\\" in name or ".." in name.split("/"):
+        raise ValueError(f"expected the name of a folder below the data's root, found {name!r}")
+    return name
+
+
+FolderName = Annotated[str, AfterValidator(_below)]
+"""A folder below the root: never absolute, never upwards."""
+
+StreamByEntry = Annotated[
+    tuple[tuple[str, FolderName], ...],
+    BeforeValidator(_pairs),
+    PlainSerializer(dict),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}}),
+]
+"""A mapping from entries to streams, kept as pairs so that a description can be hashed."""
 
 
 class Samples(ABC):
@@ -61,7 +73,7 @@ class Source(Description, ABC):
     crop_scale: tuple[float, float] = (0.2, 1.0)
     crop_ratio: tuple[float, float] = (0.75, 1.3333)
     flip: float = Field(0.5, ge=0, le=1)
-    streams: Annotated[dict[str, str], AfterValidator(Names)] = Names()
+    streams: StreamByEntry = ()
 
     @model_validator(mode="after")
     def _check_crop(self) -> Self:
@@ -77,8 +89,9 @@ class Source(Description, ABC):
 
     def stream_names(self, modalities: ModalitySet) -> dict[str, str]:
         """Entry name -> stream name, for every entry with data of its own. Raises ConfigError for unknown entries."""
-        check_names(self.streams, modalities)
-        return {name: self.streams.get(name, name) for name in modalities.fields}
+        streams = dict(self.streams)
+        check_names(streams, modalities)
+        return {name: streams.get(name, name) for name in modalities.fields}
 
 
 def check_names(streams: Mapping[str, str], modalities: ModalitySet) -> None:
