@@ -1,6 +1,6 @@
 """Route: the integer indices that follow from a MaskPlan, computed once on the host; the device only gathers.
 
-Tokens of a field are counted flat, sample * N + token. Axes: T tokens of the batch in the encoder, Q tokens of a decoder.
+Tokens of a field are counted flat, sample * N + token. Axes: T tokens of a batch in the encoder, Q those of a decoder.
 """
 
 from __future__ import annotations
@@ -45,13 +45,14 @@ class Stack:
 class Route:
     """Everything the model gathers by.
 
-    visible: input -> flat indices of its visible tokens; order: rows of [global tokens, inputs in turn] in sample
-    order; segments: tokens per sample in the encoder; rows: input -> rows of the latent its visible tokens are;
+    num_tokens: input -> N; visible: input -> flat indices of its visible tokens; order: rows of
+    [global tokens, inputs in turn] in sample order; segments: tokens per sample in the encoder; rows: input -> rows of the latent its visible tokens are;
     globals: rows of the latent that are global tokens; target, sample: output -> flat index and sample of every
     scored token; stacks: decoder sequences by name.
     """
 
     num_samples: int
+    num_tokens: Mapping[str, int]
     visible: Mapping[str, Int[Tensor, V]]
     order: Int[Tensor, T]
     segments: Segments
@@ -95,6 +96,7 @@ class Router:
         }
         return Route(
             num_samples,
+            {name: flags.shape[1] for name, flags in visible.items()},
             tensors(flat),
             tensor(order),
             Segments(tuple(lengths.tolist())),

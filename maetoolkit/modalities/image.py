@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -141,7 +142,9 @@ class StandardizedRGB(Modality):
     def _statistics(self, values: Tensor) -> tuple[Tensor, Tensor]:
         axes = tuple(range(1, values.ndim))
         mean = values.mean(axes, keepdim=True)
-        return mean, (values.var(axes, keepdim=True) + self.eps).sqrt()
+        num = math.prod(values.shape[1:])
+        variance = (values - mean).square().sum(axes, keepdim=True) / max(num - 1, 1)
+        return mean, (variance + self.eps).sqrt()
 
     def token_loss(self, prediction: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:  # noqa: D102
         error = (prediction.float() - target.float()).square()

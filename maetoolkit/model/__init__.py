@@ -1,0 +1,1 @@
+"""The masked autoencoder: encoder, decoders, objective, and the five verbs that join them."""
