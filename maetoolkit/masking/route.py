@@ -30,36 +30,36 @@ class Stack:
     `context_segments`; target: output -> rows of the sequence that are scored.
     """
 
-    tokens: Mapping[str, Int[Tensor, Q]]
-    seen: Mapping[str, Int[Tensor, V]]
-    latent: Mapping[str, Int[Tensor, V]]
-    globals: Int[Tensor, G]
-    order: Int[Tensor, S] | None
+    tokens: Mapping[str, Int[Tensor, "Q"]]
+    seen: Mapping[str, Int[Tensor, "V"]]
+    latent: Mapping[str, Int[Tensor, "V"]]
+    globals: Int[Tensor, "G"]
+    order: Int[Tensor, "S"] | None
     segments: Segments
-    context: Int[Tensor, C] | None
+    context: Int[Tensor, "C"] | None
     context_segments: Segments
-    target: Mapping[str, Int[Tensor, T]]
+    target: Mapping[str, Int[Tensor, "T"]]
 
 
 @dataclass(frozen=True)
 class Route:
     """Everything the model gathers by.
 
-    num_tokens: input -> N; visible: input -> flat indices of its visible tokens; order: rows of
-    [global tokens, inputs in turn] in sample order; segments: tokens per sample in the encoder; rows: input -> rows of the latent its visible tokens are;
-    globals: rows of the latent that are global tokens; target, sample: output -> flat index and sample of every
-    scored token; stacks: decoder sequences by name.
+    num_tokens: input -> N; visible: input -> flat indices of its visible tokens;
+    order: rows of [global tokens, inputs in turn] in sample order; segments: tokens per sample in the encoder;
+    rows: input -> rows of the latent that its visible tokens are; globals: rows that are global tokens;
+    target, sample: output -> flat index and sample of every scored token; stacks: decoder sequences by name.
     """
 
     num_samples: int
     num_tokens: Mapping[str, int]
-    visible: Mapping[str, Int[Tensor, V]]
-    order: Int[Tensor, T]
+    visible: Mapping[str, Int[Tensor, "V"]]
+    order: Int[Tensor, "T"]
     segments: Segments
-    rows: Mapping[str, Int[Tensor, V]]
-    globals: Int[Tensor, G]
-    target: Mapping[str, Int[Tensor, T]]
-    sample: Mapping[str, Int[Tensor, T]]
+    rows: Mapping[str, Int[Tensor, "V"]]
+    globals: Int[Tensor, "G"]
+    target: Mapping[str, Int[Tensor, "T"]]
+    sample: Mapping[str, Int[Tensor, "T"]]
     stacks: Mapping[str, Stack]
 
 

@@ -17,9 +17,9 @@ from maetoolkit.model.objective import Reduction
 class Score:
     """Losses of one output's target tokens: float32 sum and count per token, and the sample each belongs to."""
 
-    total: Float[Tensor, T]
-    count: Float[Tensor, T]
-    sample: Int[Tensor, T]
+    total: Float[Tensor, "T"]
+    count: Float[Tensor, "T"]
+    sample: Int[Tensor, "T"]
 
 
 class Objective(nn.Module, ABC):
@@ -49,7 +49,7 @@ class Objective(nn.Module, ABC):
             losses[name] = self.numerator(score, num_samples) / _positive(divisor)
         return self.combine(losses, present, share), losses
 
-    def divisor(self, count: Float[Tensor, T], sample: Int[Tensor, T], num_samples: int) -> Float[Tensor, ""]:
+    def divisor(self, count: Float[Tensor, "T"], sample: Int[Tensor, "T"], num_samples: int) -> Float[Tensor, ""]:
         """What the sum of a batch's losses is divided by; known before any prediction is."""
         if self.reduction == "pooled":
             return count.sum()
@@ -96,7 +96,7 @@ class Balanced(Objective):
         return torch.stack(terms).sum()
 
 
-def _per_sample(values: Float[Tensor, T], sample: Int[Tensor, T], num_samples: int) -> Float[Tensor, B]:
+def _per_sample(values: Float[Tensor, "T"], sample: Int[Tensor, "T"], num_samples: int) -> Float[Tensor, "B"]:
     return values.new_zeros(num_samples).index_add(0, sample, values)
 
 

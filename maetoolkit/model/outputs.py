@@ -91,7 +91,7 @@ def everything_visible(layout: Layout) -> MaskPlan:
     Raises ValueError where a sample has nothing present.
     """
     visible = {name: torch.from_numpy(layout.present[name]) for name in layout.inputs}
-    seen: Bool[Tensor, B] = torch.stack([flags.any(1) for flags in visible.values()]).any(0)
+    seen: Bool[Tensor, "B"] = torch.stack([flags.any(1) for flags in visible.values()]).any(0)
     if not bool(seen.all()):
         raise ValueError(
             f"sample {int((~seen).nonzero()[0])} has nothing present; give it at least one of {layout.inputs}"

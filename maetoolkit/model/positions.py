@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from maetoolkit.tokens import Patches
 
 
-def positions_of(module: nn.Module, patches: Patches, index: Int[Tensor, T]) -> Float[Tensor, "T D"]:
+def positions_of(module: nn.Module, patches: Patches, index: Int[Tensor, "T"]) -> Float[Tensor, "T D"]:
     """Position embeddings of the patches with flat indices sample * N + token."""
     return module(gather(patches.positions, index), patches.grid)
 
 
-def gather(values: Tensor, index: Int[Tensor, T]) -> Tensor:
+def gather(values: Tensor, index: Int[Tensor, "T"]) -> Tensor:
     """Rows of (B, N, ...) by flat index; what all samples share (an expanded view) is not copied."""
     if values.stride(0) == 0:
         return values[0].index_select(0, index % values.shape[1])
