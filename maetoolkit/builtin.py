@@ -1,0 +1,78 @@
+"""The built-ins, offered through the same hooks as any plugin; imports descriptions only, so no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maetoolkit.data.folder import Folder
+from maetoolkit.hookspecs import hookimpl
+from maetoolkit.masking.dirichlet import Dirichlet
+from maetoolkit.masking.share import Share
+from maetoolkit.modalities.image import RGB, Depth, StandardizedRGB
+from maetoolkit.modalities.semantic import Semantic
+from maetoolkit.model.decoder import CrossDecoder, JointDecoder
+from maetoolkit.model.encoder import ViT
+from maetoolkit.model.objective import Uncertainty, WeightedSum
+
+if TYPE_CHECKING:
+    import click
+
+    from maetoolkit.description import Description
+    from maetoolkit.masking.sampler import Masking
+    from maetoolkit.modality import Modality
+
+
+@hookimpl
+def maetoolkit_modalities() -> Mapping[str, type[Modality]]:
+    """Colour, standardised colour, depth and semantic labels."""
+    return {"rgb": RGB, "standardized_rgb": StandardizedRGB, "depth": Depth, "semantic": Semantic}
+
+
+@hookimpl
+def maetoolkit_samplers() -> Mapping[str, type[Masking]]:
+    """A share of every field (MAE) and a budget over all (MultiMAE)."""
+    return {"share": Share, "dirichlet": Dirichlet}
+
+
+@hookimpl
+def maetoolkit_encoders() -> Mapping[str, type[Description]]:
+    """A timm ViT."""
+    return {"vit": ViT}
+
+
+@hookimpl
+def maetoolkit_decoders() -> Mapping[str, type[Description]]:
+    """One small stack per target (MultiMAE), or one over all (MAE)."""
+    return {"cross": CrossDecoder, "joint": JointDecoder}
+
+
+@hookimpl
+def maetoolkit_objectives() -> Mapping[str, type[Description]]:
+    """Fixed weights and uncertainty weighting."""
+    return {"weighted": WeightedSum, "uncertainty": Uncertainty}
+
+
+@hookimpl
+def maetoolkit_sources() -> Mapping[str, type[Description]]:
+    """Aligned folders of files, and ray-cast scenes."""
+    try:
+        from maetoolkit.data.scenes import Scenes
+    except ImportError:
+        return {"folder": Folder}
+    return {"folder": Folder, "scenes": Scenes}
+
+
+@hookimpl
+def maetoolkit_recipes() -> Mapping[str, Path]:
+    """The YAML files of `maetoolkit/recipes`, by stem."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "recipes").glob("*.yaml"))}
+
+
+@hookimpl
+def maetoolkit_commands() -> Mapping[str, click.Command]:
+    """The commands of `maetool`."""
+    from maetoolkit.cli import COMMANDS
+
+    return COMMANDS

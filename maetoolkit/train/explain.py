@@ -1,0 +1,136 @@
+"""Explaining pydantic's errors in one line each: what was found, what is expected, what was probably meant."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from maetoolkit.plugins import Registry
+from maetoolkit.train.document import Place
+from maetoolkit.train.recipe import SECTIONS, Checkpoint, Log, Optimizer, Recipe, Report
+
+PARTS: dict[str, type[BaseModel]] = {"optimizer": Optimizer, "checkpoint": Checkpoint, "log": Log, "report": Report}
+EXPECTED = {
+    "bool_type": "true or false", "bool_parsing": "true or false", "int_type": "a whole number", "int_parsing": "a whole number",
+    "int_parsing_size": "a smaller number", "float_type": "a number", "float_parsing": "a number", "string_type": "text",
+    "tuple_type": "a list, as in [1, 2]", "list_type": "a list, as in [a, b]", "dict_type": "a mapping (key: value)",
+    "mapping_type": "a mapping (key: value)", "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)", "finite_number": "a finite number", "none_required": "null",
+    "int_from_float": "a whole number",
+}  # fmt: skip
+BOUNDS = {"greater_than": ("gt", "above"), "greater_than_equal": ("ge", "of at least"),
+          "less_than": ("lt", "below"), "less_than_equal": ("le", "of at most")}  # fmt: skip
+
+
+def explain(error: ValidationError, values: dict[str, Any], known: Registry) -> list[tuple[Place, str]]:
+    """(path of keys in the document, message) for each key that is wrong; alternatives of one key are told together."""
+    grouped: dict[Place, list[ErrorDetails]] = {}
+    for detail in error.errors(include_url=False):
+        path, rest = _locate(detail, values)
+        message = str(detail.get("ctx", {}).get("error", ""))
+        if detail["type"] == "value_error" and (head := message.partition(": "))[1] and _is_path(head[0]):
+            path = (*path, *head[0].split("."))
+        grouped.setdefault(path, []).append(detail)
+    return [(path, _message(path, details, known)) for path, details in grouped.items()]
+
+
+def _locate(detail: ErrorDetails, values: Any) -> tuple[Place, Any]:
+    """The keys of the document that lead to an error: pydantic's location without the union members it passes through."""
+    path: Place = ()
+    location = list(detail["loc"])
+    for index, part in enumerate(location):
+        last = index == len(location) - 1
+        if isinstance(values, dict) and (part in values or (last and detail["type"] == "missing")):
+            tag = (len(path) == 2 and path[0] == "modalities") or path in {(section,) for section in SECTIONS}
+            if tag and index == len(path) and part == values.get("type"):
+                continue  # the tag of a union, although a key has the same name
+            path, values = (*path, part), values.get(part)
+        elif isinstance(values, list) and isinstance(part, int) and part < len(values):
+            path, values = (*path, part), values[part]
+    if detail["type"].startswith("union_tag"):
+        path = (*path, "type")
+    return path, values
+
+
+def _message(path: Place, details: list[ErrorDetails], known: Registry) -> str:
+    first = details[0]
+    kind, context = first["type"], first.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"unknown key; {near(str(path[-1]), keys_of(path[:-1], first, known), 'keys are')}"
+    if kind == "missing":
+        short = isinstance(first["loc"][-1], int) and isinstance(first["input"], list)
+        return f"found {shown(first['input'])}; expected more values" if short else "missing; expected a value"
+    if kind == "union_tag_not_found":
+        return f"missing; expected one of {', '.join(_kind(path, known))}"
+    if kind == "union_tag_invalid":
+        return str(_kind(path, known).explain(str(context.get("tag"))))
+    if kind in ("value_error", "assertion_error"):
+        message = str(context.get("error", first["msg"]))
+        head, separator, rest = message.partition(": ")
+        return rest if separator and _is_path(head) else message
+    expected = " or ".join(dict.fromkeys(_expected(detail) for detail in details))
+    value = first["input"]
+    hint = f"; write {int(value)}" if kind == "int_from_float" and abs(value) < 1e15 and value == int(value) else ""
+    return f"found {shown(value)}; expected {expected}{hint}"
+
+
+def _expected(detail: ErrorDetails) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind in BOUNDS:
+        key, words = BOUNDS[kind]
+        return f"a number {words} {context[key]:g}"
+    if kind == "literal_error":
+        return str(context["expected"]).replace("'", "")
+    if kind in ("too_long", "too_short"):
+        return f"{context.get('max_length', context.get('min_length'))} values, not {context['actual_length']}"
+    return EXPECTED.get(kind, detail["msg"])
+
+
+def _kind(path: Place, known: Registry) -> Any:
+    """The kind of things that the `type` at this path chooses from."""
+    return getattr(known, SECTIONS.get(str(path[0]), "modalities"))
+
+
+def keys_of(path: Place, detail: ErrorDetails, known: Registry) -> list[str]:
+    """The keys that may stand in the mapping at `path`."""
+    if not path:
+        return ["base", *Recipe.model_fields]
+    if path[0] in PARTS:
+        return list(PARTS[str(path[0])].model_fields)
+    for part in reversed(detail["loc"][:-1]):  # the tag of the union says which class it was
+        offered = _kind(path, known)
+        if part in offered:
+            return list(offered[part].model_fields)
+    offered = list(_kind(path, known).values())  # a lone class has no tag
+    return list(offered[0].model_fields) if len(offered) == 1 else []
+
+
+def near(name: str, names: Iterable[str], label: str) -> str:
+    """`did you mean X? keys are: ...`"""
+    names = list(names)
+    close = get_close_matches(name, names, n=1)
+    return (f"did you mean {close[0]}? " if close else "") + f"{label}: {', '.join(names)}"
+
+
+def shown(value: Any) -> str:
+    """A found value, short, as it would be written in a recipe."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def is_key(text: Any) -> bool:
+    """Whether it can be the name of an entry: letters, digits and _, beginning with a letter."""
+    return isinstance(text, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text) is not None
+
+
+def _is_path(text: str) -> bool:
+    return all(is_key(part) for part in text.split("."))
