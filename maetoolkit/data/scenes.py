@@ -1,0 +1,80 @@
+"""Scenes: an endless procedural world with colour, exact depth, classes and surface normals; needs no download."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PositiveInt
+
+from maetoolkit.data.source import Samples, Source, Subset
+from maetoolkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from maetoolkit.modality import ModalitySet
+
+CLASSES = ("sky", "floor", "wall", "ceiling", "sphere", "box", "cylinder")
+"""Names of the labels of the `semantic` stream, in order."""
+
+STREAMS = ("rgb", "depth", "semantic", "normals")
+"""What a scene can be read as."""
+
+
+def _pair(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) else value
+
+
+class Scenes(Source):
+    """Rooms and courtyards with spheres, boxes and cylinders, ray-cast when a sample is read.
+
+    Streams: `rgb` uint8 (H, W, 3); `depth` uint16 (H, W), millimetres along the optical axis, 0 where there is sky;
+    `semantic` uint8 (H, W), labels of `CLASSES`; `normals` int8 (H, W, 3), unit normals times 127 in the camera's
+    frame (x right, y up, z towards the camera), 0 where there is sky.
+    size: height and width of a picture in pixels. world: another number is another set of scenes.
+    """
+
+    type: Literal["scenes"] = "scenes"
+    size: Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_pair)] = (64, 64)
+    num_train: PositiveInt = 20_000
+    num_validation: int = Field(500, ge=0)
+    world: int = 0
+
+    def open(self, modalities: ModalitySet, subset: Subset) -> Samples | None:  # noqa: D102
+        streams = self.stream_names(modalities)
+        for entry, stream in streams.items():
+            if stream not in STREAMS:
+                raise ConfigError(
+                    f"data.streams.{entry}: scenes have no stream {stream!r}; there are: {', '.join(STREAMS)}"
+                )
+            num_classes = getattr(modalities[entry], "num_classes", None)
+            if stream == "semantic" and num_classes is not None and num_classes < len(CLASSES):
+                raise ConfigError(
+                    f"modalities.{entry}.num_classes: scenes have {len(CLASSES)} classes, found {num_classes}"
+                )
+        num_samples = self.num_train if subset == "train" else self.num_validation
+        return SceneSamples(self.world, subset, num_samples, self.size, streams) if num_samples else None
+
+
+class SceneSamples(Samples):
+    """The scenes of one subset; scene `index` is a pure function of world, subset and index."""
+
+    def __init__(
+        self, world: int, subset: Subset, num_samples: int, size: tuple[int, int], streams: dict[str, str]
+    ) -> None:
+        self.world, self.subset, self.num_samples, self.size, self.streams = world, subset, num_samples, size, streams
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def key(self, index: int) -> str:  # noqa: D102
+        return f"{self.subset}/{index:06d}"
+
+    def read(self, index: int) -> dict[str, np.ndarray | None]:  # noqa: D102
+        from maetoolkit.data.scenes_render import render
+        from maetoolkit.data.scenes_world import draw_world
+        from maetoolkit.randomness import generator
+
+        scene = draw_world(generator("scenes", self.world, self.subset, index))
+        views = render(scene, self.size, frozenset(self.streams.values()))
+        return {entry: views[stream] for entry, stream in self.streams.items()}

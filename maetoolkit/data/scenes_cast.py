@@ -1,0 +1,140 @@
+"""Ray casting in numpy, float32. Axes: 3 coordinates, R rays. A ray is origin (3, 1 or R) + t * direction (3, R)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from maetoolkit.data.scenes_world import Camera, Solid, World
+
+SKY, FLOOR, WALL, CEILING, FIRST_SOLID = 0, 1, 2, 3, 4
+"""Surface numbers; solid k has number FIRST_SOLID + k."""
+
+
+def camera_rays(camera: Camera, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Directions (3, R) of the image points x (right) and y (up), in units of half the picture's height.
+
+    Their component along the optical axis is 1, so that t is depth.
+    """
+    axes = np.stack([camera.right * camera.tangent, camera.up * camera.tangent, camera.forward], axis=1)
+    return axes.astype(np.float32) @ np.stack([x, y, np.ones_like(x)]).astype(np.float32)
+
+
+def cast(world: World, origin: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First hit of every ray from inside the room: t (R,), infinite for sky, and the surface's number (R,)."""
+    t, surface = _room(world, origin, direction)
+    for number, solid in enumerate(world.solids, FIRST_SOLID):
+        near = entry(solid, origin, direction)
+        closer = near < t
+        np.copyto(t, near, where=closer)
+        surface[closer] = number
+    return t, surface
+
+
+def _room(world: World, origin: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The room seen from inside: the nearest of the three planes that each ray flies towards."""
+    half = world.half.astype(np.float32)
+    step = np.where(direction == 0, np.float32(1e-9), direction)
+    far = np.where(step > 0, half[:, None], np.array([[-half[0]], [0], [-half[2]]], np.float32))
+    planes = (far - origin) / step
+    sides = np.minimum(planes[0], planes[2])
+    upward = step[1] > 0
+    vertical = planes[1]
+    surface = np.where(sides < vertical, WALL, np.where(upward, CEILING, FLOOR)).astype(np.uint8)
+    t = np.minimum(sides, vertical)
+    if world.roofless:
+        sky = surface == CEILING
+        surface[sky] = SKY
+        t[sky] = np.inf
+    return t, surface
+
+
+def to_local(solid: Solid, vectors: np.ndarray) -> np.ndarray:
+    """Turn vectors (3, R) from the world's frame to the solid's."""
+    if solid.shape == "sphere":
+        return vectors
+    c, s = np.float32(math.cos(solid.yaw)), np.float32(math.sin(solid.yaw))
+    x, y, z = vectors
+    return np.stack([c * x - s * z, y, s * x + c * z])
+
+
+def to_world(solid: Solid, vectors: np.ndarray) -> np.ndarray:
+    """The inverse of `to_local`."""
+    if solid.shape == "sphere":
+        return vectors
+    c, s = np.float32(math.cos(solid.yaw)), np.float32(math.sin(solid.yaw))
+    x, y, z = vectors
+    return np.stack([c * x + s * z, y, c * z - s * x])
+
+
+def entry(solid: Solid, origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """t (R,) at which each ray enters the solid; infinite where it misses or starts behind."""
+    o = to_local(solid, origin - solid.centre.astype(np.float32)[:, None])
+    d = to_local(solid, direction)
+    half = solid.half.astype(np.float32)
+    if solid.shape == "box":
+        near, far = _slab(o, d, half[:, None])
+        first, last = near.max(0), far.min(0)
+    else:
+        axes = slice(None) if solid.shape == "sphere" else slice(None, None, 2)
+        first, last = _round(o[axes], d[axes], half[0])
+        if solid.shape == "cylinder":
+            near, far = _slab(o[1], d[1], half[1])
+            first, last = np.maximum(first, near), np.minimum(last, far)
+    return np.where((first < last) & (first > 1e-4), first, np.float32(np.inf))
+
+
+def _slab(o: np.ndarray, d: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of t inside |x| < half, per axis."""
+    inverse = 1 / np.where(d == 0, np.float32(1e-9), d)
+    centre, extent = -o * inverse, half * np.abs(inverse)
+    return centre - extent, centre + extent
+
+
+def _round(o: np.ndarray, d: np.ndarray, radius: np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of t inside a ball or an upright cylinder; empty (1 > 0) where the ray misses."""
+    a = np.einsum("cr,cr->r", d, d)
+    b = np.einsum("cr,cr->r", np.broadcast_to(o, d.shape), d) / a
+    c = ((o * o).sum(0) - radius * radius) / a
+    root = b * b - c
+    hit = root > 0
+    root = np.sqrt(np.where(hit, root, 0))
+    return np.where(hit, -b - root, 1), np.where(hit, root - b, 0)
+
+
+def normals(world: World, points: np.ndarray, surface: np.ndarray) -> np.ndarray:
+    """Unit normals (3, R) of the surfaces at `points`, towards the inside of the room; 0 for sky."""
+    result = np.zeros_like(points)
+    result[1] = np.where(surface == FLOOR, 1, np.where(surface == CEILING, -1, 0))
+    wall = surface == WALL
+    on_x = np.abs(points[0]) * np.float32(world.half[2]) > np.abs(points[2]) * np.float32(world.half[0])
+    result[0] = np.where(wall & on_x, -np.sign(points[0]), 0)
+    result[2] = np.where(wall & ~on_x, -np.sign(points[2]), 0)
+    for number, solid in enumerate(world.solids, FIRST_SOLID):
+        here = np.flatnonzero(surface == number)
+        if len(here):
+            local = to_local(solid, points[:, here] - solid.centre.astype(np.float32)[:, None])
+            result[:, here] = to_world(solid, local_normals(solid, local))
+    return result
+
+
+def local_normals(solid: Solid, local: np.ndarray) -> np.ndarray:
+    """Unit normals (3, R) of a solid at points of its surface, in its own frame."""
+    scaled = local / solid.half.astype(np.float32)[:, None]
+    if solid.shape == "sphere":
+        return scaled
+    if solid.shape == "box":
+        axis = np.abs(scaled).argmax(0)
+        return np.where(axis == np.arange(3)[:, None], np.sign(scaled), np.float32(0))
+    on_cap = np.abs(scaled[1]) > np.hypot(scaled[0], scaled[2])
+    side = scaled * np.array([[1], [0], [1]], np.float32)
+    return np.where(on_cap, np.array([[0], [1], [0]], np.float32) * np.sign(scaled), side)
+
+
+def blocked(world: World, points: np.ndarray, towards: np.ndarray) -> np.ndarray:
+    """bool (R,): whether a solid lies between `points` (3, R) and `points + towards`."""
+    shadow = np.zeros(points.shape[1], bool)
+    for solid in world.solids:
+        shadow |= entry(solid, points, towards) < 1
+    return shadow
