@@ -1,0 +1,117 @@
+"""The training loop: learning rate, gradient, check, optimizer step; then log, checkpoint, listeners."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maetoolkit.train.gradients import StepLosses, clip_gradients, compute_gradients
+from maetoolkit.train.optimise import set_learning_rate
+
+if TYPE_CHECKING:
+    from maetoolkit.tokens import Batch
+    from maetoolkit.train.callbacks import Callbacks
+    from maetoolkit.train.distributed import Ranks
+    from maetoolkit.train.log import Log
+    from maetoolkit.train.progress import Progress
+    from maetoolkit.train.run import Run
+
+Loader = Iterable[tuple[int, list["Batch"]]]
+
+
+@dataclass
+class Stopwatch:
+    """Samples per second of training itself: what listeners and saves take is left out."""
+
+    since: float = field(default_factory=time.perf_counter)
+    num_samples: int = 0
+
+    def read(self) -> float:
+        """The rate since the last reading; starts again."""
+        rate = self.num_samples / max(time.perf_counter() - self.since, 1e-9)
+        self.restart()
+        return rate
+
+    def restart(self) -> None:
+        """Forget what was counted."""
+        self.since, self.num_samples = time.perf_counter(), 0
+
+
+@dataclass
+class Trainer:
+    """Takes a run from `run.step` to the end of its schedule.
+
+    model, optimizer: as prepared for all ranks; save: writes a checkpoint of the run as it stands.
+    log, progress and callbacks are silent on all ranks but the first.
+    """
+
+    run: Run
+    model: Any
+    optimizer: Any
+    loader: Loader
+    ranks: Ranks
+    log: Log | None
+    progress: Progress
+    callbacks: Callbacks
+    whole: bool = True  # the weights are those of `run.step` finished steps, not of one half taken
+
+    def train(self) -> None:
+        """Run the steps. Raises NonFiniteLoss before the optimizer step that would have spoiled the weights."""
+        run, schedule, watch = self.run, self.run.schedule, Stopwatch()
+        for step, batches in steps_between(self.loader, run.step, schedule.end):
+            lr = schedule.learning_rate(step)
+            losses = self._step(step, batches, lr)
+            watch.num_samples += schedule.batch
+            self.progress.step(run.step)
+            if schedule.logs(run.step):
+                self._log(losses, lr, watch)
+            if schedule.saves(run.step):
+                self.save()
+                watch.restart()
+
+    def save(self) -> Path | None:
+        """Write a checkpoint on the first rank; the log is on the disk before it."""
+        path = None
+        if self.log is not None:
+            self.log.sync()
+            path = self.run.save(self.optimizer)
+            self.callbacks.on_checkpoint(self.run, path)
+        self.ranks.wait()
+        return path
+
+    def _step(self, step: int, batches: list[Batch], lr: float) -> StepLosses:
+        run = self.run
+        placed = [batch.to(self.ranks.device, non_blocking=True) for batch in batches]
+        losses = compute_gradients(self.model, run.model, placed, step + 1, step / run.schedule.num_steps, self.ranks)
+        clip_gradients(run.model, run.recipe.optimizer.clip_norm, placed, step + 1)
+        set_learning_rate(self.optimizer, lr)
+        self.whole = False
+        self.optimizer.step()
+        run.step = step + 1
+        self.whole = True
+        self.optimizer.zero_grad(set_to_none=True)
+        return losses
+
+    def _log(self, losses: StepLosses, lr: float, watch: Stopwatch) -> None:
+        record = {"step": self.run.step, **losses.read(self.ranks), "lr": lr, "samples_per_second": watch.read()}
+        if self.log is not None:
+            self.log.write(record)
+            self.progress.show(record, self.run.schedule.batch)
+            self.callbacks.on_log(self.run, record)
+            watch.restart()
+
+
+def steps_between(loader: Loader, start: int, end: int) -> Iterator[tuple[int, list[Batch]]]:
+    """What the loader gives for steps `start` to `end` - 1; it must not skip or repeat one."""
+    expected = start
+    if start >= end:
+        return
+    for step, batches in loader:
+        assert step == expected, f"the loader gave step {step}, expected {expected}"
+        yield step, batches
+        expected += 1
+        if expected == end:
+            return

@@ -1,0 +1,220 @@
+"""Runs: a recipe, a directory, and `pretrain`, which takes the one to the end in the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from maetoolkit.errors import ConfigError, DataError
+from maetoolkit.randomness import key
+from maetoolkit.train.directory import check_recipe, held, write_recipe
+from maetoolkit.train.recipe import Recipe, load_recipe
+from maetoolkit.train.schedule import Schedule
+
+if TYPE_CHECKING:
+    from maetoolkit.data.source import Samples
+    from maetoolkit.model.autoencoder import MaskedAutoencoder
+    from maetoolkit.model.decoder import DecoderDescription
+    from maetoolkit.model.encoder import EncoderDescription
+    from maetoolkit.model.objective import ObjectiveDescription
+    from maetoolkit.train.callbacks import Callback
+    from maetoolkit.train.distributed import Ranks
+    from maetoolkit.train.loop import Trainer
+    from maetoolkit.train.progress import Progress
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped from the keyboard; the message says where the same command will continue."""
+
+
+@dataclass
+class Run:
+    """A recipe at work in a directory.
+
+    model: the bare model; samples: the training samples; step: optimizer steps taken so far.
+    """
+
+    path: Path
+    recipe: Recipe
+    model: MaskedAutoencoder
+    samples: Samples
+    schedule: Schedule
+    step: int = 0
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.schedule.num_steps
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps have been taken."""
+        return self.step >= self.num_steps
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    def save(self, optimizer: Any) -> Path:
+        """Write a checkpoint of the run as it stands."""
+        from maetoolkit.train.checkpoint import Checkpoint, save
+        from maetoolkit.train.optimise import optimizer_state
+        from maetoolkit.train.recipe import versions
+
+        epoch, position = divmod(self.step * self.schedule.batch, self.schedule.num_samples)
+        state = {
+            "step": self.step,
+            "num_steps": self.num_steps,
+            "epoch": epoch,
+            "position": position,
+            "num_samples": self.schedule.num_samples,
+            "identity": self.recipe.identity(),
+            "versions": versions(),
+        }
+        content = Checkpoint(self.model.state_dict(), optimizer_state(self.model, optimizer), state)
+        return save(self.checkpoints, self.step, content, self.recipe.checkpoint.keep)
+
+
+def build_model(recipe: Recipe) -> MaskedAutoencoder:
+    """The model that a recipe describes, with the initial weights of its seed; global random state is untouched."""
+    import torch
+
+    from maetoolkit.model.autoencoder import MaskedAutoencoder
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key(recipe.seed, "initialise") % 2**63)
+        return MaskedAutoencoder(
+            recipe.modality_set,
+            encoder=cast("EncoderDescription", recipe.encoder),
+            decoder=cast("DecoderDescription", recipe.decoder),
+            masking=recipe.masking,
+            objective=cast("ObjectiveDescription", recipe.objective),
+            seed=recipe.seed,
+        )
+
+
+def load_run(path: str | Path) -> tuple[Recipe, MaskedAutoencoder]:
+    """The recipe of a run directory, and its model with the weights of the newest valid checkpoint.
+
+    Raises ConfigError where this is no run directory, DataError where it has no valid checkpoint.
+    """
+    from maetoolkit.train.checkpoint import load, newest_valid
+    from maetoolkit.train.resume import fill
+
+    path = Path(path)
+    if not (path / "recipe.yaml").is_file():
+        raise ConfigError(f"{path}: expected a run directory, with recipe.yaml and checkpoints; give the path of a run")
+    recipe = load_recipe(path / "recipe.yaml")
+    newest, _ = newest_valid(path / "checkpoints")
+    if newest is None:
+        raise DataError(f"{path / 'checkpoints'}: there is no checkpoint yet; train first, with `maetool pretrain`")
+    model = build_model(recipe)
+    fill(model, load(newest), newest)
+    return recipe, model.eval()
+
+
+def pretrain(recipe: Recipe, callbacks: Sequence[Callback] = ()) -> Run:
+    """Train as the recipe says, from the newest valid checkpoint of its run directory where there is one.
+
+    A run that is finished says so and is returned as it is. Raises ConfigError where the directory is in use, cannot be
+    written or holds another recipe; DataError where samples or checkpoints cannot be used or a loss is not finite.
+    """
+    path = Path(recipe.run)
+    first = int(os.environ.get("RANK", "0")) == 0
+    with held(path) if first else nullcontext():
+        if first:
+            check_recipe(path, recipe)
+        from maetoolkit.train.distributed import Ranks
+
+        ranks = Ranks(recipe.precision)
+        try:
+            return _pretrain(path, recipe, callbacks, ranks)
+        finally:
+            ranks.free()
+
+
+def _pretrain(path: Path, recipe: Recipe, callbacks: Sequence[Callback], ranks: Ranks) -> Run:
+    from maetoolkit.train.callbacks import Callbacks
+    from maetoolkit.train.log import Log
+    from maetoolkit.train.loop import Trainer
+    from maetoolkit.train.progress import Progress
+    from maetoolkit.train.resume import prepare
+
+    samples = open_samples(recipe)
+    schedule = Schedule.of(recipe, len(samples))
+    progress = Progress(schedule.num_steps, quiet=not ranks.first)
+    run = Run(path, recipe, build_model(recipe), samples, schedule)
+    model, optimizer = prepare(run, ranks, progress)
+    if run.step >= schedule.end:
+        what = "this run is finished" if run.finished else f"stop_after={recipe.stop_after} has been reached"
+        progress.say(f"{path}: {what} ({run.step} of {run.num_steps} steps); nothing to do")
+        return run
+    listeners = Callbacks(callbacks if ranks.first else ())
+    if ranks.first:
+        write_recipe(path, recipe)
+    log = Log(path, run.step) if ranks.first else None
+    trainer = Trainer(run, model, optimizer, _loader(run, ranks), ranks, log, progress, listeners)
+    run.model.train()
+    listeners.on_start(run)
+    progress.start(run.step)
+    try:
+        trainer.train()
+    except KeyboardInterrupt:
+        progress.close()
+        raise Interrupted(_interrupted(trainer, progress)) from None
+    finally:
+        progress.close()
+        if log is not None:
+            log.close()
+    if not run.finished:
+        progress.say(f"{path}: stopped after step {run.step} of {run.num_steps}; the same recipe continues from there")
+    listeners.on_end(run)
+    return run
+
+
+def open_samples(recipe: Recipe) -> Samples:
+    """The training samples of a recipe. Raises DataError where there are none."""
+    samples = recipe.data.open(recipe.modality_set, "train")
+    if samples is None or len(samples) == 0:
+        raise DataError("data: the training set is empty; expected at least one sample; check data.root and data.split")
+    return samples
+
+
+def _loader(run: Run, ranks: Ranks) -> Any:
+    from maetoolkit.data.loader import StepLoader
+
+    recipe = run.recipe
+    return StepLoader(
+        run.samples,
+        recipe.modality_set,
+        recipe.data,
+        seed=recipe.seed,
+        batch=recipe.batch,
+        micro_batch=recipe.micro_batch or recipe.batch // ranks.world,
+        sampler=run.model.sampler,
+        router=run.model.router,
+        num_steps=run.num_steps,
+        start=run.step,
+        rank=ranks.rank,
+        world=ranks.world,
+    )
+
+
+def _interrupted(trainer: Trainer, progress: Progress) -> str:
+    """Save what is whole, and say where the same command continues."""
+    from maetoolkit.train.checkpoint import steps
+
+    run = trainer.run
+    saved = [step for step, _ in steps(run.checkpoints)]
+    if trainer.ranks.world == 1 and trainer.whole and run.step > max(saved, default=0):
+        trainer.save()
+        saved.append(run.step)
+    where = f"from checkpoint step-{max(saved)}" if saved else "from the beginning; there is no checkpoint yet"
+    message = f"{run.path}: interrupted at step {run.step} of {run.num_steps}; the same command continues {where}"
+    progress.say(message)
+    return message
