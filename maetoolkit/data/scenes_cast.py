@@ -1,4 +1,4 @@
-"""Ray casting in numpy, float32. Axes: 3 coordinates, R rays. A ray is origin (3, 1 or R) + t * direction (3, R)."""
+"""Ray casting in numpy, float32. Axes: 3 coordinates, R rays. Rays leave one point: origin (3,) + t * direction (3, R)."""
 
 from __future__ import annotations
 
@@ -24,24 +24,38 @@ def camera_rays(camera: Camera, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def cast(world: World, origin: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First hit of every ray from inside the room: t (R,), infinite for sky, and the surface's number (R,)."""
     t, surface = _room(world, origin, direction)
+    length = np.einsum("cr,cr->r", direction, direction)
     for number, solid in enumerate(world.solids, FIRST_SOLID):
-        near = entry(solid, origin, direction)
-        closer = near < t
-        np.copyto(t, near, where=closer)
-        surface[closer] = number
+        near, here = entry(solid, origin, direction, length)
+        closer = near < t[here]
+        here = here[closer]
+        t[here] = near[closer]
+        surface[here] = number
     return t, surface
+
+
+def lit(world: World, points: np.ndarray) -> np.ndarray:
+    """bool (R,): whether no solid lies between the lamp and `points` (3, R); the rays leave the lamp."""
+    direction = points - world.light.astype(np.float32)[:, None]
+    length = np.einsum("cr,cr->r", direction, direction)
+    bright = np.ones(points.shape[1], bool)
+    for solid in world.solids:
+        near, here = entry(solid, world.light, direction, length)
+        bright[here[near < 0.999]] = False
+    return bright
 
 
 def _room(world: World, origin: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The room seen from inside: the nearest of the three planes that each ray flies towards."""
-    half = world.half.astype(np.float32)
-    step = np.where(direction == 0, np.float32(1e-9), direction)
-    far = np.where(step > 0, half[:, None], np.array([[-half[0]], [0], [-half[2]]], np.float32))
-    planes = (far - origin) / step
-    sides = np.minimum(planes[0], planes[2])
-    upward = step[1] > 0
-    vertical = planes[1]
-    surface = np.where(sides < vertical, WALL, np.where(upward, CEILING, FLOOR)).astype(np.uint8)
+    x, y, z = np.where(direction == 0, np.float32(1e-9), direction)
+    planes = [
+        np.where(step > 0, np.float32(high - start), np.float32(low - start)) / step
+        for step, start, low, high in zip(
+            (x, y, z), origin, (-world.half[0], 0, -world.half[2]), world.half, strict=True
+        )
+    ]
+    sides, vertical = np.minimum(planes[0], planes[2]), planes[1]
+    surface = np.where(sides < vertical, np.uint8(WALL), np.where(y > 0, np.uint8(CEILING), np.uint8(FLOOR)))
     t = np.minimum(sides, vertical)
     if world.roofless:
         sky = surface == CEILING
@@ -68,25 +82,32 @@ def to_world(solid: Solid, vectors: np.ndarray) -> np.ndarray:
     return np.stack([c * x + s * z, y, c * z - s * x])
 
 
-def entry(solid: Solid, origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """t (R,) at which each ray enters the solid; infinite where it misses or starts behind."""
-    o = to_local(solid, origin - solid.centre.astype(np.float32)[:, None])
-    d = to_local(solid, direction)
+def entry(solid: Solid, origin: np.ndarray, direction: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """t at which rays enter the solid, and which rays these are; those that cannot meet it are not looked at.
+
+    length (R,): squared length of `direction`. Rays that miss or start inside have infinite t.
+    """
+    centre = (origin - solid.centre).astype(np.float32)
+    along = -centre @ direction
+    gap = centre @ centre - np.float32(solid.half @ solid.half)
+    here = np.flatnonzero((along > 0) & (along * along > gap * length))
+    o, d = to_local(solid, centre[:, None]), to_local(solid, direction[:, here])
     half = solid.half.astype(np.float32)
     if solid.shape == "box":
-        near, far = _slab(o, d, half[:, None])
-        first, last = near.max(0), far.min(0)
-    else:
-        axes = slice(None) if solid.shape == "sphere" else slice(None, None, 2)
-        first, last = _round(o[axes], d[axes], half[0])
-        if solid.shape == "cylinder":
-            near, far = _slab(o[1], d[1], half[1])
+        (first, last), *others = (_slab(o[axis], d[axis], half[axis]) for axis in range(3))
+        for near, far in others:
             first, last = np.maximum(first, near), np.minimum(last, far)
-    return np.where((first < last) & (first > 1e-4), first, np.float32(np.inf))
+    elif solid.shape == "sphere":
+        first, last = _round(o, d, half[0])
+    else:
+        first, last = _round(o[::2], d[::2], half[0])
+        near, far = _slab(o[1], d[1], half[1])
+        first, last = np.maximum(first, near), np.minimum(last, far)
+    return np.where((first < last) & (first > 1e-4), first, np.float32(np.inf)), here
 
 
-def _slab(o: np.ndarray, d: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of t inside |x| < half, per axis."""
+def _slab(o: np.ndarray, d: np.ndarray, half: np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of t inside |x| < half, along one axis."""
     inverse = 1 / np.where(d == 0, np.float32(1e-9), d)
     centre, extent = -o * inverse, half * np.abs(inverse)
     return centre - extent, centre + extent
@@ -95,8 +116,8 @@ def _slab(o: np.ndarray, d: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, n
 def _round(o: np.ndarray, d: np.ndarray, radius: np.float32) -> tuple[np.ndarray, np.ndarray]:
     """Interval of t inside a ball or an upright cylinder; empty (1 > 0) where the ray misses."""
     a = np.einsum("cr,cr->r", d, d)
-    b = np.einsum("cr,cr->r", np.broadcast_to(o, d.shape), d) / a
-    c = ((o * o).sum(0) - radius * radius) / a
+    b = (o[:, 0] @ d) / a
+    c = (o[:, 0] @ o[:, 0] - radius * radius) / a
     root = b * b - c
     hit = root > 0
     root = np.sqrt(np.where(hit, root, 0))
@@ -130,11 +151,3 @@ def local_normals(solid: Solid, local: np.ndarray) -> np.ndarray:
     on_cap = np.abs(scaled[1]) > np.hypot(scaled[0], scaled[2])
     side = scaled * np.array([[1], [0], [1]], np.float32)
     return np.where(on_cap, np.array([[0], [1], [0]], np.float32) * np.sign(scaled), side)
-
-
-def blocked(world: World, points: np.ndarray, towards: np.ndarray) -> np.ndarray:
-    """bool (R,): whether a solid lies between `points` (3, R) and `points + towards`."""
-    shadow = np.zeros(points.shape[1], bool)
-    for solid in world.solids:
-        shadow |= entry(solid, points, towards) < 1
-    return shadow

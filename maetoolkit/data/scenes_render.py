@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from maetoolkit.data.scenes import CLASSES
-from maetoolkit.data.scenes_cast import CEILING, FIRST_SOLID, FLOOR, SKY, WALL, blocked, camera_rays, cast, normals, to_local
+from maetoolkit.data.scenes_cast import (
+    CEILING,
+    FIRST_SOLID,
+    FLOOR,
+    SKY,
+    WALL,
+    camera_rays,
+    cast,
+    lit,
+    normals,
+    to_local,
+)
 from maetoolkit.data.scenes_texture import mix
 from maetoolkit.data.scenes_world import World
 
@@ -18,10 +29,9 @@ def render(world: World, size: tuple[int, int], streams: frozenset[str]) -> dict
     height, width = size
     rows, columns = np.divmod(np.arange(height * width), width)
     direction = _rays(world, rows, columns, size)
-    origin = world.camera.position.astype(np.float32)[:, None]
-    t, surface = cast(world, origin, direction)
+    t, surface = cast(world, world.camera.position, direction)
     seen = surface != SKY
-    points = origin + direction * np.where(seen, t, 0)
+    points = _points(world, direction, np.where(seen, t, 0))
     facing = normals(world, points, surface)
     views: dict[str, np.ndarray] = {}
     if "depth" in streams:
@@ -48,6 +58,10 @@ def _rays(world: World, rows: np.ndarray, columns: np.ndarray, size: tuple[int, 
     return camera_rays(world.camera, (2 * columns + 1 - width) / height, (height - 1 - 2 * rows) / height)
 
 
+def _points(world: World, direction: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return world.camera.position.astype(np.float32)[:, None] + direction * t
+
+
 def _smooth(world: World, colour: np.ndarray, surface: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Average several rays in the pixels where neighbours differ: outlines, shadows and textures without stairs."""
     height, width = size
@@ -64,9 +78,8 @@ def _smooth(world: World, colour: np.ndarray, surface: np.ndarray, size: tuple[i
         return colour
     dense = (rows[:, None] + SUBPIXELS[:, 1]).ravel(), (columns[:, None] + SUBPIXELS[:, 0]).ravel()
     direction = _rays(world, *dense, size)
-    origin = world.camera.position.astype(np.float32)[:, None]
-    t, surface = cast(world, origin, direction)
-    points = origin + direction * np.where(surface != SKY, t, 0)
+    t, surface = cast(world, world.camera.position, direction)
+    points = _points(world, direction, np.where(surface != SKY, t, 0))
     finer = _shade(world, direction, points, normals(world, points, surface), surface, size)
     colour[:, rows * width + columns] = np.minimum(finer, 2).reshape(3, len(rows), len(SUBPIXELS)).mean(2)
     return colour
@@ -79,22 +92,27 @@ def _develop(colour: np.ndarray) -> np.ndarray:
 
 
 def _shade(
-    world: World, direction: np.ndarray, points: np.ndarray, facing: np.ndarray, surface: np.ndarray, size: tuple[int, int]
+    world: World,
+    direction: np.ndarray,
+    points: np.ndarray,
+    facing: np.ndarray,
+    surface: np.ndarray,
+    size: tuple[int, int],
 ) -> np.ndarray:
     """Linear light (3, R) that reaches the camera: ambient with occlusion, one lamp with shadow and highlight."""
     albedo, gloss = _albedo(world, direction, points, facing, surface, size)
     towards = world.light.astype(np.float32)[:, None] - points
     distance = np.sqrt(np.einsum("cr,cr->r", towards, towards))
     lambert = np.maximum(np.einsum("cr,cr->r", facing, towards) / distance, 0)
-    lit = np.flatnonzero(lambert > 0)
-    shadow = blocked(world, points[:, lit] + facing[:, lit] * np.float32(2e-3), towards[:, lit])
-    lambert[lit[shadow]] = 0
+    lambert *= lit(world, points + facing * np.float32(2e-3))
     reach = np.float32(1.6 * np.linalg.norm(world.half))
     falloff = lambert * (1.5 / (0.35 + (distance / reach * 2) ** 2))
     view = -direction / np.sqrt(np.einsum("cr,cr->r", direction, direction))
     middle = towards / distance + view
     highlight = np.maximum(np.einsum("cr,cr->r", facing, middle), 0) / np.sqrt(np.einsum("cr,cr->r", middle, middle))
-    highlight = highlight**32 * gloss * (lambert > 0)
+    for _ in range(5):
+        highlight *= highlight
+    highlight *= gloss * (lambert > 0)
     ambient = world.ambient.astype(np.float32)[:, None] * (_openness(world, points, facing) * (0.85 + 0.3 * facing[1]))
     lamp = world.light_colour.astype(np.float32)[:, None]
     colour = albedo * (ambient + lamp * falloff) + lamp * highlight
@@ -107,7 +125,12 @@ def _shade(
 
 
 def _albedo(
-    world: World, direction: np.ndarray, points: np.ndarray, facing: np.ndarray, surface: np.ndarray, size: tuple[int, int]
+    world: World,
+    direction: np.ndarray,
+    points: np.ndarray,
+    facing: np.ndarray,
+    surface: np.ndarray,
+    size: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Surface colours (3, R) and gloss (R,), textures faded where a pixel covers more than their period."""
     albedo = np.zeros_like(points)

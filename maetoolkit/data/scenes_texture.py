@@ -44,7 +44,8 @@ def _tiles(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _marble(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, float]:
     bent = np.sin(1.3 * u + 2.1 * np.sin(0.7 * v)) + np.sin(1.9 * v + 1.7 * np.sin(0.9 * u))
-    return 0.5 + 0.5 * np.sin(3 * bent + u), 0.5
+    vein = 1 - np.abs(np.sin(1.5 * bent + 0.5 * u))
+    return vein * vein, 0.25
 
 
 def _dots(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, float]:

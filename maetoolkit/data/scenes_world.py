@@ -69,7 +69,9 @@ def draw_world(draw: np.random.Generator) -> World:
     half = np.array([draw.uniform(2.2, 4.2), height, draw.uniform(2.2, 4.2)])
     hue = draw.random()
     floor = _material(draw, hue, ("checker", "tiles", "stripes", "marble", "plain"), (0.05, 0.45), (0.3, 0.9))
-    wall = _material(draw, hue + draw.normal(0, 0.2), ("plain", "plain", "stripes", "tiles", "marble"), (0, 0.35), (0.3, 0.8))
+    wall = _material(
+        draw, hue + draw.normal(0, 0.2), ("plain", "plain", "stripes", "tiles", "marble"), (0, 0.35), (0.3, 0.8)
+    )
     ceiling = _material(draw, hue, ("plain",), (0, 0.1), (0.5, 1))
     camera = _camera(draw, half)
     solids = _solids(draw, half, camera, hue)
@@ -117,15 +119,19 @@ def _camera(draw: np.random.Generator, half: np.ndarray) -> Camera:
 def _solids(draw: np.random.Generator, half: np.ndarray, camera: Camera, hue: float) -> tuple[Solid, ...]:
     """Three to seven bodies on the floor, apart from each other and from the camera; some carry a smaller one."""
     solids: list[Solid] = []
-    wanted = int(draw.integers(3, 7))
-    for attempt in range(40):
+    level = camera.forward * np.array([1, 0, 1])
+    level /= np.linalg.norm(level)
+    wanted = int(draw.integers(3, 8))
+    for attempt in range(60):
         if len(solids) >= wanted:
             break
-        radius = draw.uniform(0.2, 0.55)
-        place = np.array([draw.uniform(-1, 1) * (half[0] - radius), 0, draw.uniform(-1, 1) * (half[2] - radius)]) * 0.9
-        ahead = (place - camera.position) @ camera.forward
+        radius = draw.uniform(0.25, 0.65)
+        ahead = draw.uniform(1.5 + radius, 1.6 * (half[0] + half[2]) / 2)
+        across = draw.uniform(-1, 1) * camera.tangent * ahead
+        place = (camera.position + across * camera.right + ahead * level) * np.array([1, 0, 1])
+        inside = (np.abs(place) + radius <= half)[::2].all()
         apart = all(math.dist(place[::2], s.centre[::2]) > 1.1 * (radius + max(s.half[0], s.half[2])) for s in solids)
-        if ahead < 1.3 + radius or not apart:
+        if not inside or not apart:
             continue
         solid = _solid(draw, place, radius, hue + 0.25 + 0.618 * attempt)
         solids.append(solid)
