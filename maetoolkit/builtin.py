@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maetoolkit.data.folder import Folder
+from maetoolkit.data.scenes import Scenes
 from maetoolkit.hookspecs import hookimpl
 from maetoolkit.masking.dirichlet import Dirichlet
 from maetoolkit.masking.share import Share
@@ -57,10 +58,6 @@ def maetoolkit_objectives() -> Mapping[str, type[Description]]:
 @hookimpl
 def maetoolkit_sources() -> Mapping[str, type[Description]]:
     """Aligned folders of files, and ray-cast scenes."""
-    try:
-        from maetoolkit.data.scenes import Scenes
-    except ImportError:
-        return {"folder": Folder}
     return {"folder": Folder, "scenes": Scenes}
 
 

@@ -1,7 +1,7 @@
 """The hooks of the toolkit, one per kind of thing a plugin can add; the only file that knows pluggy.
 
-A plugin is an installed package with an entry point in group `maetoolkit` that names a module (or object) with some of these
-functions, each marked with `@hookimpl`. Every one returns what it adds by name; none of them may import torch.
+A plugin is an installed package with an entry point in group `maetoolkit` that names a module (or object) with some of
+these functions, each marked with `@hookimpl`. Every one returns what it adds by name; none of them may import torch.
 """
 
 from __future__ import annotations
@@ -33,42 +33,52 @@ class Hooks:
     @hookspec
     def maetoolkit_modalities(self) -> Mapping[str, type[Modality]]:
         """Kinds of data, by the `type` a recipe uses."""
+        raise NotImplementedError
 
     @hookspec
     def maetoolkit_samplers(self) -> Mapping[str, type[Masking]]:
         """Mask samplers, by `masking.type`."""
+        raise NotImplementedError
 
     @hookspec
     def maetoolkit_encoders(self) -> Mapping[str, type[Description]]:
         """Shared encoders, by `encoder.type`."""
+        raise NotImplementedError
 
     @hookspec
     def maetoolkit_decoders(self) -> Mapping[str, type[Description]]:
         """Decoders, by `decoder.type`."""
+        raise NotImplementedError
 
     @hookspec
     def maetoolkit_targets(self) -> Mapping[str, type[Description]]:
         """Things a head may predict that are derived from the data, such as a teacher's features."""
+        raise NotImplementedError
 
     @hookspec
     def maetoolkit_objectives(self) -> Mapping[str, type[Description]]:
         """Ways in which token losses become one number, by `objective.type`."""
+        raise NotImplementedError
 
     @hookspec
     def maetoolkit_sources(self) -> Mapping[str, type[Description]]:
         """Where samples come from, by `data.type`."""
+        raise NotImplementedError
 
     @hookspec
     def maetoolkit_callbacks(self) -> Mapping[str, type[Description]]:
         """Things that happen during training, by name."""
+        raise NotImplementedError
 
     @hookspec
     def maetoolkit_recipes(self) -> Mapping[str, Path | str]:
         """Recipe files by the name that `maetool pretrain NAME` uses."""
+        raise NotImplementedError
 
     @hookspec
     def maetoolkit_commands(self) -> Mapping[str, click.Command]:
         """Further commands of `maetool`."""
+        raise NotImplementedError
 
 
 KINDS: tuple[str, ...] = tuple(name.removeprefix(f"{PROJECT}_") for name in vars(Hooks) if name.startswith(PROJECT))

@@ -1,7 +1,7 @@
 """The registry: what is installed, who offers it, and what is broken.
 
-Built-ins enter through the same hooks as third-party plugins. Each plugin is loaded and called alone; whatever goes wrong in
-it is recorded under its name and disturbs nobody else, until something is asked for that only it could have offered.
+Built-ins enter through the same hooks as third-party plugins. Each plugin is loaded and called alone; whatever goes
+wrong in it is recorded under its name and disturbs nobody else, until something is asked for that nobody has.
 A plugin is code that you trust: it runs in this process.
 """
 
@@ -65,7 +65,7 @@ class Plugin:
         return f"plugin {self.name!r} ({self.distribution} {self.version})".replace(" )", ")")
 
 
-class UnknownName(ConfigError, KeyError):
+class UnknownNameError(ConfigError, KeyError):
     """A name that nobody offers, or that two plugins do."""
 
     __str__ = Exception.__str__
@@ -85,7 +85,7 @@ class Kind(Mapping[str, T], Generic[T]):
     def __getitem__(self, name: str) -> T:
         owners = self.owners.get(name, [])
         if len(owners) != 1:
-            raise UnknownName(self.explain(name))
+            raise UnknownNameError(self.explain(name))
         return owners[0].offers[self.kind][name]
 
     def __iter__(self) -> Iterator[str]:
@@ -135,7 +135,7 @@ class Registry:
 
 
 def registry() -> Registry:
-    """What is installed here, restricted by MAETOOLKIT_PLUGINS (allow-list; empty: none) and MAETOOLKIT_BLOCK; cached."""
+    """What is installed here, as far as MAETOOLKIT_PLUGINS (allow-list; empty: none) and MAETOOLKIT_BLOCK let it in."""
     return _cached(os.environ.get(ALLOW), os.environ.get(BLOCK, ""))
 
 
@@ -146,15 +146,15 @@ def _cached(allow: str | None, block: str) -> Registry:
 
 def entry_points() -> Iterable[Entry]:
     """The installed entry points of group `maetoolkit`."""
-    import importlib_metadata
+    from importlib.metadata import entry_points as installed
 
-    return sorted(importlib_metadata.entry_points(group=PROJECT), key=lambda entry: (entry.name, entry.value))
+    return sorted(installed(group=PROJECT), key=lambda entry: (entry.name, entry.value))
 
 
 def load(
     entries: Iterable[Entry], allow: frozenset[str] | None = None, block: frozenset[str] = frozenset()
 ) -> Registry:
-    """A registry of the built-ins and `entries`; `allow` and `block` hold names of plugins or of their distributions."""
+    """The registry of the built-ins and `entries`; `allow` and `block` hold names of plugins or distributions."""
     from importlib.metadata import version
 
     # by its name: this room lies below those that the built-ins come from
@@ -194,7 +194,7 @@ def _load(name: str, distribution: str, version: str, import_it: Callable[[], An
 
 
 def _checked(kind: str, value: Any) -> dict[str, Any]:
-    """What a hook returned, if it is what that hook must return; raises TypeError naming hook, entry and expectation."""
+    """What a hook returned, if it is what it must return. Raises TypeError naming hook, entry and expectation."""
     hook = f"{PROJECT}_{kind}"
     if not isinstance(value, Mapping):
         raise TypeError(f"{hook} must return a mapping of name to what it offers, found {type(value).__name__}")

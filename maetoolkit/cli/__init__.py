@@ -1,11 +1,12 @@
-"""The command line: `maetool`. Commands are offered through the registry; none imports torch before it has work for it."""
+"""The command line: `maetool`. Its commands come from the registry; none imports torch before it has work for it."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from importlib.metadata import entry_points
 from typing import Any
 
 import click
@@ -17,8 +18,8 @@ from maetoolkit.cli.report import report
 from maetoolkit.cli.schema import schema
 from maetoolkit.cli.show import show
 from maetoolkit.errors import ConfigError, DataError
-from maetoolkit.plugins import ALLOW, registry
 
+ALLOW = "MAETOOLKIT_PLUGINS"  # as in maetoolkit.plugins, which costs an import
 COMMANDS: dict[str, click.Command] = {
     "pretrain": pretrain, "show": show, "plugins": plugins, "schema": schema, "report": report, "export": export,
 }  # fmt: skip
@@ -29,12 +30,11 @@ class Maetool(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Built-in commands in their order, then those of plugins."""
-        return list(registry().commands)
+        return list(_offered())
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """A registered command; a name that two plugins claim is an error that names both."""
-        known = registry().commands
-        return known[name] if name in known.owners else None
+        """A command by name; built-in ones are always there, whatever a plugin claims."""
+        return COMMANDS.get(name) or _offered().get(name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -50,8 +50,8 @@ class Maetool(click.Group):
         """Run the command; an interrupt ends with 130, as shells expect."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+        except KeyboardInterrupt as interrupt:
+            click.echo(str(interrupt) or "interrupted", err=True)
             ctx.exit(130)
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **settings: Any) -> Any:
@@ -61,6 +61,15 @@ class Maetool(click.Group):
         except (ConfigError, DataError) as error:
             click.echo(str(error), err=True)
             sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _offered() -> Mapping[str, click.Command]:
+    """All commands by name; where nothing is installed besides, they are known without asking the registry."""
+    if os.environ.get(ALLOW) == "" or not entry_points(group="maetoolkit"):
+        return COMMANDS
+    from maetoolkit.plugins import registry
+
+    return {**COMMANDS, **{name: command for name, command in registry().commands.items() if name not in COMMANDS}}
 
 
 def _without_plugins(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:

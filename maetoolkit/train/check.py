@@ -110,7 +110,8 @@ def _relations(recipe: Recipe) -> Iterator[tuple[Place, str]]:
         (("decoder", "fp32"), modalities.outputs, "outputs are", getattr(recipe.decoder, "fp32", ())),
         (("data", "streams"), modalities.fields, "entries with data are", getattr(recipe.data, "streams", ())),
     ):
-        for name in values:
+        for value in values:
+            name = value if isinstance(value, str) else value[0]  # names, or pairs of name and setting
             if name not in names:
                 yield path, f"{shown(name)} is no modality here; {near(name, names, what)}"
     for section in SECTIONS:

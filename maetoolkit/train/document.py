@@ -1,6 +1,6 @@
 """Documents: small safe YAML, where each key came from, inheritance and dotted overrides.
 
-The language is YAML 1.2's core scalars in one document of mappings, lists and scalars: `1e-4` is a number, `no` is a string.
+The language is one YAML document of mappings, lists and YAML 1.2 core scalars: `1e-4` is a number, `no` is a string.
 There are no tags, no merge keys, no duplicate keys, at most 64 levels, 1 MB and 100 aliases. Nothing in a file can run.
 """
 
@@ -30,7 +30,7 @@ _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 
 @dataclass
 class Document:
-    """Nested values, and for each path of keys the place it was written at (`file:line` or `command line: key=value`)."""
+    """Nested values, and where each was written: path of keys -> `file:line` or `command line: key=value`."""
 
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[Place, str] = field(default_factory=dict)
@@ -117,10 +117,10 @@ class _Reader:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         return f"{self.name}{f':{mark.line + 1}' if mark else ''}: not valid YAML: {problem}"
 
-    def fail(self, event: yaml.Event, message: str) -> None:
+    def fail(self, event: Any, message: str) -> None:
         raise ConfigError(f"{self.name}:{event.start_mark.line + 1}: {message}")
 
-    def node(self, event: yaml.Event, path: Place, depth: int) -> Any:
+    def node(self, event: Any, path: Place, depth: int) -> Any:
         self.num_nodes += 1
         if depth > MAX_DEPTH:
             self.fail(event, f"nested deeper than {MAX_DEPTH} levels")
@@ -153,6 +153,7 @@ class _Reader:
 
     def mapping(self, path: Place, depth: int) -> dict[str, Any]:
         value: dict[str, Any] = {}
+        event: Any
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent) or event.tag is not None or event.anchor is not None:
                 self.fail(event, "expected a plain word as key")
@@ -164,7 +165,7 @@ class _Reader:
             self.places[(*path, key)] = place
         return value
 
-    def alias(self, event: yaml.AliasEvent, path: Place) -> Any:
+    def alias(self, event: Any, path: Place) -> Any:
         if event.anchor not in self.anchors:
             self.fail(event, f"alias *{event.anchor} stands for nothing defined above it")
         value, inside, size = self.anchors[event.anchor]
@@ -235,8 +236,9 @@ def merge(
 ) -> Document:
     """`low` with the values of `high` laid over it, mapping by mapping.
 
-    A null in `high` removes a mapping of `low`. Of two `alternatives` (steps, epochs) the one in `high` drives out the other in
-    `low`. Where `high` changes a mapping's `type`, keys of `low` for which `fits(path, new type, key)` is false are dropped.
+    A null in `high` removes a mapping of `low`. Of two `alternatives` (steps, epochs) the one in `high` drives out the
+    other in `low`. Where `high` changes a mapping's `type`, those keys of `low` are dropped for which
+    `fits(path, new type, key)` is false.
     """
     places = dict(low.places)
 

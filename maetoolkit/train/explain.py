@@ -16,13 +16,13 @@ from maetoolkit.train.document import Place
 from maetoolkit.train.recipe import SECTIONS, Checkpoint, Log, Optimizer, Recipe, Report
 
 PARTS: dict[str, type[BaseModel]] = {"optimizer": Optimizer, "checkpoint": Checkpoint, "log": Log, "report": Report}
+MAPPING, WHOLE = "a mapping (key: value)", "a whole number"
 EXPECTED = {
-    "bool_type": "true or false", "bool_parsing": "true or false", "int_type": "a whole number", "int_parsing": "a whole number",
-    "int_parsing_size": "a smaller number", "float_type": "a number", "float_parsing": "a number", "string_type": "text",
-    "tuple_type": "a list, as in [1, 2]", "list_type": "a list, as in [a, b]", "dict_type": "a mapping (key: value)",
-    "mapping_type": "a mapping (key: value)", "model_type": "a mapping (key: value)",
-    "model_attributes_type": "a mapping (key: value)", "finite_number": "a finite number", "none_required": "null",
-    "int_from_float": "a whole number",
+    "bool_type": "true or false", "bool_parsing": "true or false", "string_type": "text", "none_required": "null",
+    "int_type": WHOLE, "int_parsing": WHOLE, "int_from_float": WHOLE, "int_parsing_size": "a smaller number",
+    "float_type": "a number", "float_parsing": "a number", "finite_number": "a finite number",
+    "tuple_type": "a list, as in [1, 2]", "list_type": "a list, as in [1, 2]", "dict_type": MAPPING,
+    "mapping_type": MAPPING, "model_type": MAPPING, "model_attributes_type": MAPPING,
 }  # fmt: skip
 BOUNDS = {"greater_than": ("gt", "above"), "greater_than_equal": ("ge", "of at least"),
           "less_than": ("lt", "below"), "less_than_equal": ("le", "of at most")}  # fmt: skip
@@ -32,7 +32,7 @@ def explain(error: ValidationError, values: dict[str, Any], known: Registry) -> 
     """(path of keys in the document, message) for each key that is wrong; alternatives of one key are told together."""
     grouped: dict[Place, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
-        path, rest = _locate(detail, values)
+        path = _locate(detail, values)
         message = str(detail.get("ctx", {}).get("error", ""))
         if detail["type"] == "value_error" and (head := message.partition(": "))[1] and _is_path(head[0]):
             path = (*path, *head[0].split("."))
@@ -40,8 +40,8 @@ def explain(error: ValidationError, values: dict[str, Any], known: Registry) -> 
     return [(path, _message(path, details, known)) for path, details in grouped.items()]
 
 
-def _locate(detail: ErrorDetails, values: Any) -> tuple[Place, Any]:
-    """The keys of the document that lead to an error: pydantic's location without the union members it passes through."""
+def _locate(detail: ErrorDetails, values: Any) -> Place:
+    """The keys of the document that lead to an error: pydantic's location without the union members on the way."""
     path: Place = ()
     location = list(detail["loc"])
     for index, part in enumerate(location):
@@ -55,7 +55,7 @@ def _locate(detail: ErrorDetails, values: Any) -> tuple[Place, Any]:
             path, values = (*path, part), values[part]
     if detail["type"].startswith("union_tag"):
         path = (*path, "type")
-    return path, values
+    return path
 
 
 def _message(path: Place, details: list[ErrorDetails], known: Registry) -> str:

@@ -1,7 +1,7 @@
 """Recipe: everything a run depends on, as one validated document.
 
-`load_recipe` reads a recipe by name or file, follows its `base`, lays overrides over it and checks everything at once; every
-problem is told with the place it was written at. No torch is imported.
+`load_recipe` reads a recipe by name or file, follows its `base`, lays overrides over it and checks everything at once;
+every problem is told with the place it was written at. No torch is imported.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ DEFAULT_TYPES = {
     "data": "scenes",
 }
 UNIMPORTANT = (  # settings that do not change a run's numbers, so that a resumed run may change them
-    ("name",), ("description",), ("published",), ("versions",), ("run",), ("stop_after",), ("micro_batch",), ("compile",), ("log",),
-    ("report",), ("checkpoint",), ("data", "workers"), ("encoder", "attention"), ("encoder", "checkpointing"),
+    ("name",), ("description",), ("published",), ("versions",), ("run",), ("stop_after",), ("micro_batch",),
+    ("compile",), ("log",), ("report",), ("checkpoint",),
+    ("data", "workers"), ("encoder", "attention"), ("encoder", "checkpointing"),
 )  # fmt: skip
 
 
@@ -84,7 +85,7 @@ class Report(Description):
 class Recipe(Description):
     """All settings of one run. The classes of modalities, masking, ... are those registered here (see `recipe_type`).
 
-    batch is the effective one, over ranks and accumulation; micro_batch is per rank and pass (none: as large as can be).
+    batch is the effective one, over ranks and accumulation; micro_batch is per rank and pass (none: all at once).
     Exactly one of steps and epochs is set. stop_after ends this invocation early, at that step; the schedule stays.
     """
 
@@ -109,8 +110,8 @@ class Recipe(Description):
     checkpoint: Checkpoint = Checkpoint()
     log: Log = Log()
     report: Report = Report()
-    published: dict[str, JsonValue] = {}
-    versions: dict[str, str] = {}
+    published: dict[str, JsonValue] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
 
     @cached_property
     def modality_set(self) -> ModalitySet:
@@ -146,7 +147,8 @@ class Recipe(Description):
 @lru_cache(maxsize=8)
 def recipe_type(known: Registry) -> type[Recipe]:
     """Recipe with the registered classes in their places, so that validation and JSON schema know every plugin."""
-    fields: dict[str, Any] = {"modalities": (dict[str, _one_of(known.modalities)], ...)}
+    entry = _one_of(known.modalities)
+    fields: dict[str, Any] = {"modalities": (dict[str, entry], ...)}  # type: ignore[valid-type]
     for section, kind in SECTIONS.items():
         fields[section] = (_one_of(getattr(known, kind)), ...)
     return create_model("Recipe", __base__=Recipe, __module__=__name__, **fields)

@@ -17,7 +17,7 @@ MAX_BASES = 16
 
 
 def resolve(source: str | Path | Mapping[str, Any], overrides: Sequence[str], known: Registry) -> Document:
-    """All settings that were written down, in one document, with a name, a run directory and a type for every section."""
+    """All settings that were written down, in one document; with a name, a run directory and a type per section."""
 
     def fits(path: Place, type_name: str, key: str) -> bool:
         kind = SECTIONS.get(str(path[0])) if len(path) == 1 else "modalities" if path[:1] == ("modalities",) else None
