@@ -70,7 +70,7 @@ class GridPosition(nn.Module):
         if learned:
             self.table = nn.Parameter(nn.init.trunc_normal_(torch.empty(math.prod(grid), dim), std=0.02))
         else:
-            self.register_buffer("table", sincos(grid_coordinates(self.grid), dim, order), persistent=False)
+            self.register_buffer("table", sincos(grid_coordinates(self.grid), dim, order))
 
     def forward(self, positions: Int[Tensor, "T axes"], grid: tuple[int, ...]) -> Float[Tensor, "T D"]:
         """Embeddings of cells `positions` of `grid`."""

@@ -20,6 +20,7 @@ from maetoolkit.model.encoder import EncoderDescription, ViT
 from maetoolkit.model.objective import ObjectiveDescription, WeightedSum
 from maetoolkit.model.outputs import Encoded, Output, Reconstruction, everything_visible
 from maetoolkit.model.positions import gather, positions_of
+from maetoolkit.model.pretrained import initialise_from
 from maetoolkit.randomness import Draw
 from maetoolkit.tokens import Batch, Field, Packed, Patches, map_tensors
 
@@ -72,6 +73,8 @@ class MaskedAutoencoder(nn.Module):
         self.objective = objective.build(modalities.outputs)
         stacks = decoder.stacks(modalities.outputs)
         self.router = Router(given, sources, encoder.num_global_tokens, stacks, decoder.with_globals)
+        if getattr(encoder, "init", None):
+            initialise_from(self, encoder.init)  # type: ignore[attr-defined]
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         self._num_calls = 0
 
@@ -189,8 +192,9 @@ class MaskedAutoencoder(nn.Module):
 
     def no_weight_decay(self) -> set[str]:
         """Names of parameters that are not decayed besides biases and norms: tokens, positions, embeddings, balance."""
-        kept = ("token", "embedding", "position", "log_variance")
-        return {name for name, _ in self.named_parameters() if any(word in name for word in kept)}
+        kept, names = ("_token", "embedding", "position", "log_variance"), set(self.modalities)
+        paths = {n: ".".join(p for p in n.split(".") if p not in names) for n, _ in self.named_parameters()}
+        return {name for name, path in paths.items() if any(word in path for word in kept)}
 
     def compile_blocks(self) -> None:
         """Compile every transformer block in place; state dicts keep their names."""
