@@ -1,4 +1,4 @@
-"""Ray casting in numpy, float32. Axes: 3 coordinates, R rays. Rays leave one point: origin (3,) + t * direction (3, R)."""
+"""Ray casting in numpy, float32. Axes: 3 coordinates, R rays, from one point: origin (3,) + t * direction (3, R)."""
 
 from __future__ import annotations
 

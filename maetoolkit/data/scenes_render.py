@@ -64,12 +64,12 @@ def _points(world: World, direction: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 def _smooth(world: World, colour: np.ndarray, surface: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Average several rays in the pixels where neighbours differ: outlines, shadows and textures without stairs."""
-    height, width = size
+    width = size[1]
     light = np.sqrt(colour[1]).reshape(size)
     number = surface.reshape(size)
     edge = np.zeros(size, bool)
     for axis in (0, 1):
-        step = (np.abs(np.diff(light, axis=axis)) > 0.08) | (np.diff(number, axis=axis) != 0)
+        step = (np.abs(np.diff(light, axis=axis)) > 0.16) | (np.diff(number, axis=axis) != 0)
         before, after = (edge[:-1], edge[1:]) if axis == 0 else (edge[:, :-1], edge[:, 1:])
         before |= step
         after |= step
@@ -136,7 +136,7 @@ def _albedo(
     albedo = np.zeros_like(points)
     gloss = np.zeros(points.shape[1], np.float32)
     depth = np.sqrt(((points - world.camera.position.astype(np.float32)[:, None]) ** 2).sum(0))
-    slant = np.abs(np.einsum("cr,cr->r", facing, direction)) + np.float32(0.05)
+    slant = np.sqrt(np.abs(np.einsum("cr,cr->r", facing, direction)) + np.float32(0.02))
     footprint = depth / slant * np.float32(2 * world.camera.tangent / size[0])
     materials = {FLOOR: world.floor, WALL: world.wall, CEILING: world.ceiling}
     materials |= {number: solid.material for number, solid in enumerate(world.solids, FIRST_SOLID)}

@@ -65,7 +65,7 @@ class World:
 def draw_world(draw: np.random.Generator) -> World:
     """A world from a stream of random numbers."""
     roofless = bool(draw.random() < 0.3)
-    height = draw.uniform(0.9, 2.2) if roofless else draw.uniform(2.5, 3.4)
+    height = draw.uniform(1.3, 2.4) if roofless else draw.uniform(2.5, 3.4)
     half = np.array([draw.uniform(2.2, 4.2), height, draw.uniform(2.2, 4.2)])
     hue = draw.random()
     floor = _material(draw, hue, ("checker", "tiles", "stripes", "marble", "plain"), (0.05, 0.45), (0.3, 0.9))
@@ -105,7 +105,7 @@ def _camera(draw: np.random.Generator, half: np.ndarray) -> Camera:
     angle = draw.uniform(0, 2 * math.pi)
     outward = np.array([math.cos(angle), 0, math.sin(angle)])
     reach = 0.9 * min(half[0] / max(abs(outward[0]), 1e-6), half[2] / max(abs(outward[2]), 1e-6))
-    position = outward * reach + np.array([0, draw.uniform(1.0, 1.9), 0])
+    position = outward * reach + np.array([0, min(draw.uniform(1.0, 1.9), half[1] - 0.2), 0])
     aim = np.array([draw.uniform(-0.8, 0.8), draw.uniform(0.3, 0.8), draw.uniform(-0.8, 0.8)])
     forward = (aim - position) / np.linalg.norm(aim - position)
     right = np.cross(forward, [0, 1, 0])
