@@ -23,7 +23,14 @@ def initialise_from(model: MaskedAutoencoder, source: str) -> list[str]:
     `source` is a safetensors file or the name of a timm model with weights. Returns the names of what was loaded.
     Raises ConfigError where the file is missing or its blocks have other sizes.
     """
-    state = as_timm(read_state(source))
+    return load_encoder(model, read_state(source), source)
+
+
+def load_encoder(
+    model: MaskedAutoencoder, published: Mapping[str, Tensor], source: str = "the state dict"
+) -> list[str]:
+    """`initialise_from` for tensors at hand; a position of the class token, where there is one, goes into the token."""
+    state = as_timm(published)
     own = dict(model.encoder.named_parameters())
     wanted = {name: state[name] for name in own if name in state}
     if "cls_token" in state:

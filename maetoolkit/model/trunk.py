@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 class Trunk(nn.Module):
     """Pre-norm, blocks and final norm of a ViT under timm's names, and the learned global tokens (1, G, D)."""
 
-    def __init__(self, vit: VisionTransformer, num_global_tokens: int, drop_path: float, checkpointing: bool) -> None:
+    def __init__(self, vit: VisionTransformer, settings: ViT) -> None:
         super().__init__()
-        self.dim, self.checkpointing = vit.embed_dim, checkpointing
-        self.global_tokens = token(1, num_global_tokens, vit.embed_dim)
+        self.dim, self.checkpointing, self.architecture = vit.embed_dim, settings.checkpointing, settings.name
+        self.global_tokens = token(1, settings.num_global_tokens, vit.embed_dim)
         self.norm_pre, self.blocks, self.norm = vit.norm_pre, nn.ModuleList(vit.blocks), vit.norm
-        self.drop_rates = tuple(calculate_drop_path_rates(drop_path, len(self.blocks))) if drop_path else ()
+        self.drop_rates = (
+            tuple(calculate_drop_path_rates(settings.drop_path, len(self.blocks))) if settings.drop_path else ()
+        )
 
     def forward(self, tokens: Packed, keep: Float[Tensor, "B L 2"] | None = None) -> Packed:
         """Encode visible tokens; `keep` scales the branches of every sample and layer (stochastic depth)."""
@@ -68,7 +70,7 @@ def build_trunk(settings: ViT) -> Trunk:
         vit.norm = nn.Identity()
     elif isinstance(vit.norm, nn.Identity):
         vit.norm = LayerNorm(vit.embed_dim)
-    trunk = Trunk(vit, settings.num_global_tokens, settings.drop_path, settings.checkpointing)
+    trunk = Trunk(vit, settings)
     initialise_(trunk.blocks, settings.separate_qkv)
     for block in trunk.blocks:
         block.attn.backend = settings.attention
