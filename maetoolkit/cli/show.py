@@ -19,8 +19,8 @@ def show(recipe: str, overrides: tuple[str, ...], settings_only: bool) -> None:
     if settings_only:
         return
 
-    from maetoolkit.cli.measure import table
+    from maetoolkit.cli.measure import describe
 
     click.echo()
-    for line in table(loaded):
+    for line in describe(loaded):
         click.echo(line)

@@ -37,8 +37,9 @@ class Comparison:
     mean_map: Score | None = None
 
     def gain(self) -> float:
-        """Share of the stronger baseline's loss that the model does away with (negative: it is worse)."""
-        best = min(part.mean for part in (self.mean_image, self.mean_map) if part is not None)
+        """Share of the stronger baseline's loss that the model does away with (below 0: it is worse); NaN without."""
+        known = [part.mean for part in (self.mean_image, self.mean_map) if part is not None and part.count]
+        best = min(known, default=0.0)
         return 1 - self.model.mean / best if best else math.nan
 
 
@@ -128,15 +129,18 @@ def predict(model: MaskedAutoencoder, batch: Batch, given: Collection[str]) -> R
 def compare_done(
     modalities: ModalitySet, done: Iterable[Reconstruction], name: str, average: Tensor | None
 ) -> Comparison:
-    """Score the model, the mean of each image and the map `average` at the target tokens of reconstructions."""
+    """Score the model, the mean of each image and the map `average` at the target tokens of reconstructions.
+
+    For an output that has no mean (labels) the baselines stay without a score.
+    """
     result = Comparison(mean_map=None if average is None else NONE)
     for each in done:
         patches = each.patches[modalities.source(name)]
-        image = mean_of_image(*targets(modalities, patches, name), len(patches.grid or ()))
-        mapped = None if average is None else score_of(modalities, each, name, average)
-        result = Comparison(
-            result.model + score(modalities, each, name),
-            result.mean_image + score_of(modalities, each, name, image),
-            result.mean_map + mapped if result.mean_map is not None and mapped is not None else None,
-        )
+        target, valid = targets(modalities, patches, name)
+        image, mapped = NONE, result.mean_map
+        if target.is_floating_point():
+            image = score_of(modalities, each, name, mean_of_image(target, valid, len(patches.grid or ())))
+        if average is not None and mapped is not None:
+            mapped = mapped + score_of(modalities, each, name, average)
+        result = Comparison(result.model + score(modalities, each, name), result.mean_image + image, mapped)
     return result

@@ -74,12 +74,12 @@ def curve(
     return Chart(title, line_chart(lines, title=f"{title} by step", **options), number(lines[0].ys[-1]), colour)
 
 
-def training_curves(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """Loss in all and per modality, learning rate and throughput, as far as they were logged."""
+def training_curves(records: Sequence[Mapping[str, Any]], colours: Mapping[str, str] | None = None) -> list[Chart]:
+    """Loss in all and per output, learning rate and throughput, as far as they were logged."""
     names = loss_names(records)
-    colours = colours_of(names)
-    charts = [curve(records, "loss", "loss, all together", log_y=_positive(records, "loss"))]
-    charts += [curve(records, f"loss/{name}", name, colours[name], log_y=True) for name in names]
+    colours = colours or colours_of(names)
+    charts = [curve(records, "loss", "loss, all together", log_y=True)]
+    charts += [curve(records, f"loss/{name}", name, colours.get(name, NEUTRAL), log_y=True) for name in names]
     charts += [
         curve(records, "lr", "learning rate", zero=True),
         curve(records, "samples_per_second", "samples per second", zero=True),
@@ -88,10 +88,12 @@ def training_curves(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
 
 
 def error_curves(
-    errors: Mapping[str, Sequence[float]], num_visible: Sequence[float], trained_at: float | None, names: Sequence[str]
+    errors: Mapping[str, Sequence[float]],
+    num_visible: Sequence[float],
+    trained_at: float | None,
+    colours: Mapping[str, str],
 ) -> list[Chart]:
     """Error of every output against the number of visible patches; `trained_at` is marked."""
-    colours = colours_of(names)
     marks = [] if trained_at is None else [(trained_at, "training")]
     charts = []
     for name, values in errors.items():
@@ -109,7 +111,3 @@ def number(value: float) -> str:
     if not math.isfinite(value):
         return "–"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def _positive(records: Sequence[Mapping[str, Any]], key: str) -> bool:
-    return all(value > 0 for value in series(records, key)[1])

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from maetoolkit.modality import ModalitySet
     from maetoolkit.model.outputs import Reconstruction
 
+    Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 PAPER, INK, PALE, EMPTY = (255, 255, 255), (32, 34, 40), (120, 124, 134), (243, 244, 246)
 GAP, GUTTER, HEADER, LABEL = 6, 16, 30, 116
 
@@ -26,7 +28,7 @@ def reconstruction_figure(
 ) -> Image.Image:
     """Input, then masked input and prediction for every mask, then truth; a row for each entry (MultiMAE, figure 1).
 
-    `masks` are reconstructions of one batch, as `with_masks` gives them; tile: width of a picture in pixels, at least 32.
+    `masks`: reconstructions of one batch, as `with_masks` gives them; tile: width of a picture in pixels, at least 32.
     """
     looks = [views(modalities, done, sample, at_least=tile) for done in masks]
     columns = ["input", *[part for _ in masks for part in ("masked", "predicted")], "truth"]
@@ -42,16 +44,16 @@ def reconstruction_figure(
 def transfer_figure(
     modalities: ModalitySet, transfers: Mapping[str, Reconstruction], sample: int = 0, tile: int = 160
 ) -> Image.Image:
-    """What each input alone, in the first column, says about every other modality: prediction and truth side by side."""
+    """What each input alone, in the first column, says about every other modality; the truth in the last row."""
     looks = {given: views(modalities, done, sample, at_least=tile) for given, done in transfers.items()}
     names = list(next(iter(looks.values()))) if looks else []
     outputs = [name for name in names if name in modalities.outputs]
-    rows = {}
-    for given, look in looks.items():
-        pairs = [part for name in outputs for part in (look[name].predicted, look[name].truth)]
-        rows[given] = [look[given].given, *pairs]
-    columns = ["given", *[part for name in outputs for part in (name, "truth")]]
-    return grid_figure(rows, columns, breaks=set(range(1, 2 * len(outputs) + 1, 2)), legends={}, tile=tile)
+    rows: dict[str, list[Picture | None]] = {
+        given: [look[given].given, *[look[name].predicted for name in outputs]] for given, look in looks.items()
+    }
+    for look in list(looks.values())[:1]:
+        rows["truth"] = [None, *[look[name].truth for name in outputs]]
+    return grid_figure(rows, ["given", *outputs], breaks={1}, legends={}, tile=tile)
 
 
 def grid_figure(

@@ -105,8 +105,8 @@ def _view(modalities: ModalitySet, done: Reconstruction, name: str, sample: int,
 
     source = modalities.source(name)
     patches, entry = done.patches[source], modalities[source]
-    truth, exists = patches.values[sample], patches.present[sample].cpu()
-    valid = None if patches.valid is None else patches.valid[sample]
+    truth, exists = patches.values[sample].cpu(), patches.present[sample].cpu()
+    valid = None if patches.valid is None else patches.valid[sample].cpu()
     visible = done.plan.visible[source][sample].cpu() if source in done.plan.visible else torch.zeros_like(exists)
     if not bool(exists.any()):
         return View(name, False, None, None, None, None, None, 0, patches.num_tokens)
@@ -122,8 +122,8 @@ def _view(modalities: ModalitySet, done: Reconstruction, name: str, sample: int,
         given, masked = real, picture(truth, valid, ~visible)
     if name in modalities.outputs and bool((target := done.plan.target[name][sample].cpu()).any()):
         spread = (-1, *[1] * (truth.ndim - 1))
-        values = truth.where(visible.view(spread).to(truth.device), done.predicted[name][sample])
-        measured = None if valid is None else valid | ~visible.view(spread).to(valid.device)
+        values = truth.where(visible.view(spread), done.predicted[name][sample].cpu())
+        measured = None if valid is None else valid | ~visible.view(spread)
         predicted = picture(values, measured, ~(visible | target))
         loss = score(modalities, done, name, sample).mean
     return View(name, True, given, masked, predicted, real, loss, int(visible.sum()), patches.num_tokens)

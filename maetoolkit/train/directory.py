@@ -89,11 +89,12 @@ def held(directory: Path) -> Iterator[None]:
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(note).encode(), 0)
         yield
-        with suppress(OSError):
+        if handle in _held:
             os.ftruncate(handle, 0)
     finally:
-        _held.discard(handle)
-        os.close(handle)
+        if handle in _held:  # not so in a forked child
+            _held.discard(handle)
+            os.close(handle)
 
 
 def _holder(handle: int) -> str:

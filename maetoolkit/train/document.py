@@ -7,7 +7,7 @@ There are no tags, no merge keys, no duplicate keys, at most 64 levels, 1 MB and
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,9 @@ class _Reader:
         self.places: dict[Place, str] = {}
 
     def document(self, data: bytes | str) -> Document:
+        value: Any
         try:
-            self.events = yaml.parse(data, Loader=yaml.SafeLoader)
+            self.events: Iterator[Any] = yaml.parse(data, Loader=yaml.SafeLoader)
             next(self.events)
             event = next(self.events)
             if isinstance(event, yaml.StreamEndEvent):

@@ -33,6 +33,7 @@ def resolve(source: str | Path | Mapping[str, Any], overrides: Sequence[str], kn
         chain = _bases(read_document(path), path, known, (path.resolve(),))
     document = Document({section: {"type": default} for section, default in DEFAULT_TYPES.items()}, {})
     for layer in [*chain, from_overrides(overrides)]:
+        _forget_removed(document, layer)
         document = merge(document, layer, ALTERNATIVES, fits)
     for section, default in DEFAULT_TYPES.items():
         document.values.setdefault(section, {"type": default})
@@ -59,6 +60,26 @@ def find(source: str | Path, known: Registry) -> Path:
     except OSError as error:
         raise ConfigError(f"{text!r}: {error.strerror}") from None
     raise ConfigError(known.recipes.explain(text))
+
+
+def _forget_removed(document: Document, layer: Document) -> None:
+    """Where a layer removes a modality (null), drop what the layers below say of it by name, and what is `of` it."""
+    entries, changes = document.values.get("modalities"), layer.values.get("modalities")
+    if not isinstance(entries, dict) or not isinstance(changes, dict):
+        return
+    for name in [name for name, change in changes.items() if change is None and name in entries]:
+        for other, entry in list(entries.items()):
+            if isinstance(entry, dict) and entry.get("of") == name and other not in changes:
+                del entries[other]
+        for section in SECTIONS:
+            settings = document.values.get(section)
+            if not isinstance(settings, dict):
+                continue
+            for key, value in settings.items():
+                if isinstance(value, dict):
+                    value.pop(name, None)
+                elif isinstance(value, list):
+                    settings[key] = [item for item in value if item != name]
 
 
 def _bases(document: Document, path: Path, known: Registry, seen: tuple[Path, ...]) -> list[Document]:
