@@ -146,6 +146,12 @@ class GridModality(Modality, ABC):
         pattern = f"b ({outer}) {inner} -> b {'c ' if self.has_channels else ''}{together}"
         return rearrange(values, pattern, **sizes, **counts)
 
+    def elements(self, present: Tensor, grid: tuple[int, ...] | None) -> Tensor:
+        """Flags of tokens (B, N) -> flags of the elements they are made of, (B, [1,] *size)."""
+        shaped = present.view(*present.shape, *[1] * len(self.content))
+        one = (1, *self.cell) if self.has_channels else self.cell
+        return self.unpatchify(shaped.expand(*present.shape, *one), grid)
+
     def _pattern(self) -> tuple[str, str, str, dict[str, int]]:
         axes = range(self.num_axes)
         outer, inner = " ".join(f"g{a}" for a in axes), " ".join(f"p{a}" for a in axes)

@@ -205,6 +205,8 @@ class Depth(GridModality):
             valid = valid & (values != self.invalid)
         if field.valid is not None:
             valid = valid & field.valid
+        if field.present.ndim == 2:  # tokens that are absent must not move the statistics of those that are present
+            valid = valid & self.elements(field.present, self.layout(field)[0])
         if self.standardize == "robust":
             return Field(robust_standardize(values, valid, self.trim), field.present, valid)
         return Field(values.where(valid, 0.0), field.present, valid)
