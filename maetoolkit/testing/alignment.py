@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maetoolkit.layers.initialise import token
 from maetoolkit.testing.case import SUBJECT, WIDTH, ModalityCase
 from maetoolkit.testing.law import law, require
 
@@ -60,8 +59,7 @@ def _predictions_agree(case: ModalityCase) -> None:
     if SUBJECT not in case.modalities.outputs:
         return
     modality = case.modality
-    features = token(len(index), WIDTH, std=1.0).detach()
-    prediction, target = model.heads[SUBJECT](features), modality.target(values)
+    prediction, target = model.heads[SUBJECT](case.features(len(index))), modality.target(values)
     require(len(prediction) == len(index), f"{len(prediction)} predictions for {len(index)} features")
     require(len(target) == len(index), f"{len(target)} targets for {len(index)} patches")
     total, count = modality.token_loss(prediction, target, valid)
@@ -71,9 +69,8 @@ def _predictions_agree(case: ModalityCase) -> None:
     require(torch.equal(count, modality.token_count(target, valid)), "`token_count` differs from the count of the loss")
     _has_shape("`to_values`", modality.to_values(prediction, values), tuple(values.shape))
     order = torch.as_tensor(case.random("order").permutation(len(index)))
-    moved = modality.token_loss(
-        prediction[order], modality.target(values[order]), None if valid is None else valid[order]
-    )
+    ordered = None if valid is None else valid[order]
+    moved = modality.token_loss(prediction[order], modality.target(values[order]), ordered)
     for before, after in ((total, moved[0]), (count, moved[1])):
         torch.testing.assert_close(
             after, before[order], rtol=1e-5, atol=1e-6, msg=lambda text: f"losses do not move with their tokens: {text}"

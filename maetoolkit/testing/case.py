@@ -120,6 +120,10 @@ class ModalityCase:
         visible = {n: layout.present[n] & (draw.random(layout.present[n].shape) < share) for n in layout.inputs}
         return complete(layout, visible, "masked")
 
+    def features(self, num: int, number: int = 0) -> Tensor:
+        """Decoded features (num, WIDTH) that no decoder made."""
+        return torch.as_tensor(self.random("features", number).standard_normal((num, WIDTH), np.float32))
+
     def elements(self, flags: Tensor, ready: Ready, like: Tensor) -> Tensor | None:
         """The elements of a field that tokens (B, N) are made of, as bool in the shape of `like`.
 
@@ -151,6 +155,6 @@ def predict(model: MaskedAutoencoder, ready: Ready) -> dict[str, Tensor]:
     return {name: head(features[name]) for name, head in model.heads.items()}
 
 
-def with_patches(ready: Ready, name: str, **changes: Tensor) -> Ready:
+def with_values(ready: Ready, name: str, values: Tensor) -> Ready:
     """The same batch with other content in one field's patches."""
-    return replace(ready, patches={**ready.patches, name: replace(ready.patches[name], **changes)})
+    return replace(ready, patches={**ready.patches, name: replace(ready.patches[name], values=values)})

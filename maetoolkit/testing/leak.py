@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from maetoolkit.model.autoencoder import MaskedAutoencoder, Ready
-from maetoolkit.testing.case import DECODERS, ModalityCase, predict, with_patches
+from maetoolkit.testing.case import DECODERS, ModalityCase, predict, with_values
 from maetoolkit.testing.law import law, require
 from maetoolkit.tokens import Field, Patches
 
@@ -87,6 +87,6 @@ def _hidden_content_reaches_no_prediction(case: ModalityCase, model: MaskedAutoe
 
 def _with_content(case: ModalityCase, ready: Ready, field: Field, content: Tensor) -> Ready:
     if content.shape == ready.patches[case.field].values.shape and content.shape != field.values.shape:
-        return with_patches(ready, case.field, values=content)
+        return with_values(ready, case.field, content)
     patches: Patches = case.data.patchify(Field(content, field.present, field.valid))
-    return with_patches(ready, case.field, values=patches.values)
+    return with_values(ready, case.field, patches.values)

@@ -91,19 +91,16 @@ def flags(case: SamplerCase) -> None:
     layout = case.layout
     for progress in (0.0, 0.5, 1.0):
         plan = case.plan(progress=progress)
-        require(set(plan.visible) == set(layout.inputs), f"visible names {set(plan.visible)}, inputs {layout.inputs}")
-        require(
-            set(plan.target) == set(layout.sources), f"target names {set(plan.target)}, outputs {set(layout.sources)}"
-        )
-        shapes = [(plan.visible[n], n) for n in layout.inputs] + [
-            (plan.target[n], s) for n, s in layout.sources.items()
-        ]
-        for found, name in shapes:
-            expected = layout.present[name].shape
-            good = found.dtype == torch.bool and found.device.type == "cpu" and tuple(found.shape) == expected
-            require(
-                good, f"{found.dtype} {tuple(found.shape)} on {found.device} for {name!r}, expected bool {expected}"
-            )
+        for what, found, names in (
+            ("visible", plan.visible, {name: name for name in layout.inputs}),
+            ("target", plan.target, layout.sources),
+        ):
+            require(set(found) == set(names), f"`{what}` names {sorted(found)}, expected {sorted(names)}")
+            for name, source in names.items():
+                drawn, expected = found[name], layout.present[source].shape
+                good = drawn.dtype == torch.bool and drawn.device.type == "cpu" and tuple(drawn.shape) == expected
+                looks = f"{drawn.dtype} {tuple(drawn.shape)} on {drawn.device}"
+                require(good, f"`{what}` of {name!r} is {looks}, expected bool {expected} on the host")
 
 
 @law("presence")

@@ -7,7 +7,7 @@ import torch
 
 from maetoolkit.modality import Geometry
 from maetoolkit.testing.case import SUBJECT, ModalityCase
-from maetoolkit.testing.law import Inapplicable, law, require
+from maetoolkit.testing.law import Inapplicable, LawError, law, require
 
 NUM_TRIES = 8
 
@@ -75,9 +75,8 @@ def _flip_moves_columns(case: ModalityCase, value: np.ndarray, mirrored: np.ndar
         places = {(int(r), int(c)) for r, c in np.argwhere(elements)}
         differs = not _same(changed, value)
         expected = {(row, width - 1 - column)} if differs else set()
-        require(
-            places == expected, f"the element at {(row, column)} of {value.shape[:2]} is found at {places}, mirrored"
-        )
+        found = f"the element at {(row, column)} of {value.shape[:2]} is at {sorted(places)} after a flip"
+        require(places == expected, found)
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -89,18 +88,18 @@ def picture(case: ModalityCase) -> None:
     """The picture of a truth and of any prediction is uint8 (H, W, 3) of one size, and drawing changes nothing."""
     patches = case.data.patchify(case.data.prepare(case.fields()[case.field]))
     truth = patches.values[0]
+    before = truth.clone()
     drawn = case.data.picture(truth, patches.grid)
     if drawn is None:
         raise Inapplicable("the modality draws no pictures")
-    shown = {"the truth": drawn, "a constant": case.data.picture(torch.zeros_like(truth), patches.grid, truth)}
-    before = truth.clone()
+    constant = case.data.picture(torch.zeros_like(truth), patches.grid, truth)
+    shown: dict[str, np.ndarray | None] = {"the truth": drawn, "a constant": constant}
     if SUBJECT in case.modalities.outputs:
         output = case.model().reconstruct(case.batch(case.fields()))
         shown["a prediction"] = case.data.picture(output.predicted[SUBJECT][0], patches.grid, truth)
     for what, image in shown.items():
-        require(
-            image is not None and image.ndim == 3 and image.shape[2] == 3, f"the picture of {what} is not (H, W, 3)"
-        )
+        if image is None or image.ndim != 3 or image.shape[2] != 3:
+            raise LawError(f"the picture of {what} is not (H, W, 3)")
         require(image.dtype == np.uint8, f"the picture of {what} is {image.dtype}, not uint8")
         require(image.shape == drawn.shape, f"the picture of {what} has size {image.shape[:2]}, not {drawn.shape[:2]}")
     require(torch.equal(truth, before), "drawing changes the values it is given")
