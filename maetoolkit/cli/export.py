@@ -10,18 +10,23 @@ import click
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--to", "form", type=click.Choice(["timm", "safetensors"]), required=True, help="What to write.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
-def export(run: Path, form: str, out: Path) -> None:
-    """Write the encoder of RUN for timm, or all weights of RUN as safetensors."""
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder (timm) or file (safetensors).")
+@click.option("--modality", help="The input that timm's images are; by default the first image input.")
+def export(run: Path, form: str, out: Path, modality: str | None) -> None:
+    """Write the encoder of RUN for timm, or all weights of RUN as safetensors, from its newest checkpoint."""
     from maetoolkit.cli.arguments import check_run
 
     check_run(run)
+
+    from maetoolkit.train.run import load_run
+
+    _, model = load_run(run)
     if form == "timm":
         from maetoolkit.export.timm import export_timm
 
-        export_timm(run, out)
+        written = export_timm(model, out, modality)
     else:
         from maetoolkit.export.weights import export_weights
 
-        export_weights(run, out)
-    click.echo(str(out))
+        written = export_weights(model, out)
+    click.echo(str(written))

@@ -68,16 +68,15 @@ def _message(path: Place, details: list[ErrorDetails], known: Registry) -> str:
         return f"found {shown(first['input'])}; expected more values" if short else "missing; expected a value"
     if kind == "union_tag_not_found":
         return f"missing; expected one of {', '.join(_kind(path, known))}"
-    if kind == "union_tag_invalid":
-        return str(_kind(path, known).explain(str(context.get("tag"))))
+    if kind == "union_tag_invalid" or (kind == "literal_error" and path[-1] == "type"):  # the latter: a lone class
+        return str(_kind(path, known).explain(str(context.get("tag", first["input"]))))
     if kind in ("value_error", "assertion_error"):
         message = str(context.get("error", first["msg"]))
         head, separator, rest = message.partition(": ")
         return rest if separator and _is_path(head) else message
     expected = " or ".join(dict.fromkeys(_expected(detail) for detail in details))
     value = first["input"]
-    hint = f"; write {int(value)}" if kind == "int_from_float" and abs(value) < 1e15 and value == int(value) else ""
-    return f"found {shown(value)}; expected {expected}{hint}"
+    return f"found {shown(value)}; expected {expected}"
 
 
 def _expected(detail: ErrorDetails) -> str:

@@ -1,0 +1,66 @@
+"""What a recipe's model costs, found without weights or data: tokens, parameters by part, operations per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maetoolkit.model.autoencoder import MaskedAutoencoder
+    from maetoolkit.tokens import Batch
+    from maetoolkit.train.recipe import Recipe
+
+
+def describe(recipe: Recipe) -> Iterator[str]:
+    """Lines for people: tokens per modality, visible and predicted tokens, parameters by part, operations."""
+    modalities = recipe.modality_set
+    yield f"{'modality':<16}{'role':<8}{'tokens':>8}  values per token"
+    for name, modality in modalities.items():
+        source = modalities[modalities.source(name)]
+        content = " x ".join(str(number) for number in source.content)
+        yield f"{name:<16}{modality.role:<8}{source.num_tokens:>8}  {content}"
+    model, batch = shape_only(recipe)
+    assert batch.plan is not None
+    for title, flags in (("visible", batch.plan.visible), ("predicted", batch.plan.target)):
+        counts = {name: int(chosen.sum()) for name, chosen in flags.items()}
+        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+        yield f"{title} tokens: {sum(counts.values())} per sample (in one draw: {listed})"
+    yield ""
+    yield "parameters"
+    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
+    for name, count in {**{n: c for n, c in parts.items() if c}, "all": sum(parts.values())}.items():
+        yield f"  {name:<16}{count / 1e6:>10.3f} M"
+    yield f"forward pass: {operations(model, batch) / 1e9:.3f} GFLOP per sample (a multiply-add counts 2)"
+
+
+def shape_only(recipe: Recipe) -> tuple[MaskedAutoencoder, Batch]:
+    """The recipe's model on the meta device, which holds shapes but no values, and a batch of one planned sample."""
+    import torch
+
+    from maetoolkit.masking.plan import Layout
+    from maetoolkit.randomness import Draw
+    from maetoolkit.tokens import Batch, Field
+    from maetoolkit.train.run import build_model
+
+    if getattr(recipe.encoder, "init", None) is not None:  # its weights do not matter here
+        recipe = recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update={"init": None})})
+    with torch.device("meta"):
+        model = build_model(recipe)
+    modalities = recipe.modality_set
+    fields = {name: Field.of(modalities[name].collate([None]).values) for name in modalities.fields}
+    draw = Draw.of(recipe.seed, ["0"])
+    plan = recipe.masking.build()(Layout.of(modalities, fields), draw)
+    return model, Batch(fields, draw.keys, draw, plan, model.router(plan))
+
+
+def operations(model: MaskedAutoencoder, batch: Batch) -> int:
+    """Floating-point operations of one forward pass: matrix products and attention. The model is of no use after."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.utils.flop_counter import FlopCounterMode
+
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    with fake, FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.to_empty(device="cpu")
+        model(batch)
+    return int(counter.get_total_flops())

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Literal
+
+import click
+import pytest
+
+from maetoolkit import plugins
+from maetoolkit.description import Description
+from maetoolkit.errors import ConfigError
+from maetoolkit.hookspecs import KINDS, Hooks
+from maetoolkit.modalities.image import RGB
+from maetoolkit.plugins import hookimpl, load
+from maetoolkit.train.check import checked
+from maetoolkit.train.recipe import load_recipe, recipe_type
+from maetoolkit.train.resolve import resolve
+
+
+class Thermal(RGB):
+    type: Literal["thermal"] = "thermal"
+    channels: int = 1
+
+
+class Entry:
+    """An installed entry point, as the loader sees it."""
+
+    def __init__(self, name, load, distribution=None, version="1.2"):
+        self.name, self.value, self.load = name, name, load
+        self.dist = SimpleNamespace(name=distribution or f"dist-{name}", version=version)
+
+
+def module(**functions):
+    made = ModuleType("fake_plugin")
+    for name, function in functions.items():
+        setattr(made, name, hookimpl(function))
+    return made
+
+
+def offering(kind, value):
+    return lambda: module(**{f"maetoolkit_{kind}": lambda: value})
+
+
+def raising(error):
+    def load_it():
+        raise error
+
+    return load_it
+
+
+GOOD = Entry("good", offering("modalities", {"thermal": Thermal}))
+
+
+class Abstract(Description):
+    type: Literal["abstract"] = "abstract"
+
+
+HOSTILE = {
+    "import": (raising(ImportError("no module named 'gone'")), "ImportError: no module named 'gone'"),
+    "exit": (raising(SystemExit(3)), "SystemExit"),
+    "crash": (raising(ZeroDivisionError("division by zero")), "ZeroDivisionError"),
+    "base": (raising(BaseException("odd")), "odd"),
+    "list": (offering("modalities", ["thermal"]), "maetoolkit_modalities must return a mapping"),
+    "instance": (offering("modalities", {"thermal": Thermal()}), "expected a subclass of Description"),
+    "foreign": (offering("modalities", {"abstract": Abstract}), "expected a subclass of maetoolkit.modality.Modality"),
+    "misnamed": (offering("modalities", {"heat": Thermal}), 'must declare `type: Literal["heat"] = "heat"`'),
+    "number": (offering("modalities", {3: Thermal}), "names must be non-empty strings"),
+    "sampler": (offering("samplers", {"thermal": Thermal}), "maetoolkit.masking.sampler.Masking"),
+    "recipe": (offering("recipes", {"r": "/no/such/file.yaml"}), "expected the path of a YAML file"),
+    "command": (offering("commands", {"c": print}), "expected a click.Command"),
+    "misspelt": (lambda: module(maetoolkit_modality=lambda: {}), "did you mean maetoolkit_modalities?"),
+    "arguments": (lambda: module(maetoolkit_modalities=lambda registry: {}), "registry"),
+    "inside": (lambda: module(maetoolkit_sources=lambda: 1 / 0), "ZeroDivisionError"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_broken_plugin_is_named_with_its_reason_and_disturbs_nobody(name):
+    load_it, reason = HOSTILE[name]
+    known = load([Entry("bad", load_it, "bad-dist", "0.3"), GOOD])
+    bad = next(plugin for plugin in known.plugins if plugin.name == "bad")
+    assert bad.status == "broken"
+    assert reason in bad.reason
+    assert known.problems == (f"plugin 'bad' (bad-dist 0.3): {bad.reason}",)
+    assert known.modalities["thermal"] is Thermal
+    assert "rgb" in known.modalities
+
+
+def test_an_interrupt_is_not_swallowed():
+    with pytest.raises(KeyboardInterrupt):
+        load([Entry("bad", raising(KeyboardInterrupt()))])
+
+
+def test_built_ins_come_through_the_same_hooks():
+    known = load([])
+    assert {"rgb", "standardized_rgb", "depth", "semantic"} <= set(known.modalities)
+    assert {"share", "dirichlet"} <= set(known.samplers)
+    assert {"folder", "scenes"} <= set(known.sources)
+    assert known.plugins[0].name == "builtin"
+    assert known.plugins[0].distribution == "maetoolkit"
+
+
+def test_two_owners_of_one_name_are_both_named_and_neither_gets_it():
+    known = load([GOOD, Entry("other", offering("modalities", {"thermal": Thermal}), "other-dist", "9")])
+    with pytest.raises(
+        ConfigError,
+        match=r"'thermal' is offered by plugin 'good' \(dist-good 1.2\) and plugin 'other' \(other-dist 9\)",
+    ):
+        known.modalities["thermal"]
+    assert "thermal" not in list(known.modalities)
+    assert len(known.problems) == 1
+    assert known.modalities["rgb"] is RGB
+
+
+def test_a_name_that_is_missing_mentions_the_plugin_that_may_have_offered_it():
+    known = load([Entry("bad", raising(ImportError("torch is too old")), "bad-dist")])
+    with pytest.raises(ConfigError) as caught:
+        known.modalities["dept"]
+    assert str(caught.value) == (
+        "unknown modality 'dept'; did you mean 'depth'? there are: rgb, standardized_rgb, depth, semantic; "
+        "plugin 'bad' (bad-dist 1.2) is broken: ImportError: torch is too old"
+    )
+    assert known.modalities.get("dept") is None
+
+
+def test_allow_and_block_take_names_of_plugins_and_of_distributions():
+    other = Entry("other", offering("commands", {"hello": click.Command("hello")}))
+    names = lambda known: [plugin.name for plugin in known.plugins if plugin.status == "loaded"]  # noqa: E731
+    assert names(load([GOOD, other])) == ["builtin", "good", "other"]
+    assert names(load([GOOD, other], allow=frozenset({"good"}))) == ["builtin", "good"]
+    assert names(load([GOOD, other], allow=frozenset({"dist-other"}))) == ["builtin", "other"]
+    assert names(load([GOOD, other], allow=frozenset())) == ["builtin"]
+    assert names(load([GOOD, other], block=frozenset({"good"}))) == ["builtin", "other"]
+    missing = load([GOOD], allow=frozenset({"god"})).plugins[-1]
+    assert (missing.name, missing.status) == ("god", "missing")
+
+
+def test_a_blocked_plugin_is_not_imported():
+    imported = []
+    load([Entry("spy", lambda: imported.append(1))], block=frozenset({"spy"}))
+    load([Entry("spy", lambda: imported.append(1))], allow=frozenset())
+    assert imported == []
+
+
+def test_the_environment_restricts_what_is_loaded(monkeypatch):
+    monkeypatch.setattr(plugins, "entry_points", lambda: [GOOD])
+    plugins._cached.cache_clear()
+    try:
+        assert "thermal" in plugins.registry().modalities
+        assert plugins.registry() is plugins.registry()
+        monkeypatch.setenv("MAETOOLKIT_BLOCK", "x, good")
+        assert "thermal" not in plugins.registry().modalities
+        monkeypatch.delenv("MAETOOLKIT_BLOCK")
+        monkeypatch.setenv("MAETOOLKIT_PLUGINS", "")
+        assert "thermal" not in plugins.registry().modalities
+        monkeypatch.setenv("MAETOOLKIT_PLUGINS", "dist-good")
+        assert "thermal" in plugins.registry().modalities
+    finally:
+        plugins._cached.cache_clear()
+
+
+def test_a_class_may_hold_the_hooks():
+    class Plugin:
+        @hookimpl
+        def maetoolkit_modalities(self):
+            return {"thermal": Thermal}
+
+    assert load([Entry("class", lambda: Plugin)]).modalities["thermal"] is Thermal
+
+
+def test_a_recipe_can_use_a_plugin_and_the_schema_knows_it():
+    known = load([GOOD])
+    settings = {"steps": 1, "modalities": {"heat": {"type": "thermal"}}}
+    recipe = checked(resolve(settings, ["modalities.heat.size=64", "masking.num_visible=4"], known), known)
+    assert recipe.modality_set["heat"] == Thermal(size=64)
+    assert "Thermal" in recipe_type(known).model_json_schema()["$defs"]
+    with pytest.raises(ConfigError, match="unknown modality 'thermal'"):
+        load_recipe(settings)
+
+
+def test_every_kind_has_a_hook_with_a_docstring():
+    assert len(KINDS) == 10
+    assert all(getattr(Hooks, f"maetoolkit_{kind}").__doc__ for kind in KINDS)
+
+
+def test_loading_the_registry_imports_no_torch():
+    import subprocess
+
+    code = (
+        "import sys; from maetoolkit.plugins import registry; registry().modalities; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
