@@ -39,18 +39,18 @@ class Axis:
         low, high, value = (math.log(v) if self.log else v for v in (self.low, self.high, value))
         return self.start + (self.end - self.start) * (value - low) / (high - low)
 
-    def ticks(self, num: int = 4) -> list[float]:
+    def ticks(self, num: int = 5) -> list[float]:
         """Round numbers inside the axis: steps of 1, 2 or 5, or 1, 2, 5 per decade where it is long and logarithmic."""
         if self.log and self.high / self.low > 8:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             for mantissas in ((1, 2, 5), (1, 3), (1,)):
                 found = [m * 10.0**d for d in decades for m in mantissas if self.low <= m * 10.0**d <= self.high]
-                if len(found) <= num + 3:
+                if len(found) <= num + 2:
                     break
             return found
         rough = (self.high - self.low) / num
         size = 10.0 ** math.floor(math.log10(rough))
-        step = next(size * m for m in (1, 2, 5, 10) if size * m >= rough)
+        step = next(size * m for m in (1, 2, 5, 10) if size * m >= 0.9 * rough)
         first = math.ceil(self.low / step - 1e-9)
         return [k * step for k in range(first, math.floor(self.high / step + 1e-9) + 1)]
 

@@ -11,6 +11,7 @@ from maetoolkit.evaluate.chart import Line, line_chart
 from maetoolkit.modalities.palette import palette
 
 NEUTRAL = "currentColor"
+HUES = ((62, 124, 158), (196, 112, 58), (122, 102, 178), (64, 143, 116), (186, 84, 112), (150, 132, 50))
 MAX_POINTS = 300
 
 
@@ -25,8 +26,8 @@ class Chart:
 
 
 def colours_of(names: Sequence[str]) -> dict[str, str]:
-    """One CSS colour per modality, the same in every figure of a report."""
-    rows = palette(max(1, len(names))).tolist()
+    """One CSS colour per modality, the same in every figure of a report, and unlike those of the first labels."""
+    rows = [*HUES, *palette(len(names) + 10)[10:].tolist()]
     return {name: f"rgb({r},{g},{b})" for name, (r, g, b) in zip(names, rows, strict=False)}
 
 
@@ -60,13 +61,19 @@ def thin(xs: Sequence[float], ys: Sequence[float], most: int = MAX_POINTS) -> tu
 
 
 def curve(
-    records: Sequence[Mapping[str, Any]], key: str, title: str, colour: str = NEUTRAL, **options: Any
+    records: Sequence[Mapping[str, Any]],
+    key: str,
+    title: str,
+    colour: str = NEUTRAL,
+    *,
+    smoothed: bool = True,
+    **options: Any,
 ) -> Chart | None:
     """The chart of one logged number, raw and smoothed; None where it was never logged."""
     steps, values = series(records, key)
     if not values:
         return None
-    span = len(values) / 25
+    span = len(values) / 25 if smoothed else 1.0
     xs, ys = thin(steps, values)
     lines = [Line(*thin(steps, smooth(values, span)), colour, title)]
     if span > 1:
@@ -81,7 +88,7 @@ def training_curves(records: Sequence[Mapping[str, Any]], colours: Mapping[str, 
     charts = [curve(records, "loss", "loss, all together", log_y=True)]
     charts += [curve(records, f"loss/{name}", name, colours.get(name, NEUTRAL), log_y=True) for name in names]
     charts += [
-        curve(records, "lr", "learning rate", zero=True),
+        curve(records, "lr", "learning rate", zero=True, smoothed=False),
         curve(records, "samples_per_second", "samples per second", zero=True),
     ]
     return [chart for chart in charts if chart is not None]
