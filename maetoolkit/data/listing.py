@@ -21,11 +21,14 @@ MOST_NAMES = 8
 
 def check_root(root: Path) -> None:
     """Raise DataError where the root is no folder, with the nearest one that exists and what lies in it."""
-    if root.is_dir():
-        return
-    if root.exists():
-        raise DataError(f"data.root: expected a folder, found a file: {root}")
-    parent = next(folder for folder in root.absolute().parents if folder.is_dir())
+    try:
+        if root.is_dir():
+            return
+        if root.exists():
+            raise DataError(f"data.root: expected a folder, found a file: {root}")
+        parent = next(folder for folder in root.absolute().parents if folder.is_dir())
+    except OSError as error:
+        raise DataError(f"data.root: {root} cannot be read ({error.strerror})") from error
     raise DataError(f"data.root: {root} does not exist; {contents(parent, root.name)}")
 
 
@@ -90,10 +93,14 @@ def _check_unicode(base: Path, path: str) -> None:
         raise DataError(f"{base}: the file name {path!r} is not UTF-8; rename it") from None
 
 
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename}: cannot be listed ({error.strerror})") from error
+
+
 def _walk(base: Path) -> list[str]:
     """Paths of all files below `base`, relative to it, sorted; hidden ones and folders linked in a circle left out."""
     paths, seen = [], set()
-    for folder, folders, files in os.walk(base, followlinks=True):
+    for folder, folders, files in os.walk(base, onerror=_refuse, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()

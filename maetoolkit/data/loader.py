@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+import maetoolkit.modalities.resample  # noqa: F401 - before workers fork, or each of them pays its seconds of import
 from maetoolkit.data.collate import Builder, Router, evaluation_batch
 from maetoolkit.data.order import MicroBatch, Schedule, permutation, place
 from maetoolkit.errors import ConfigError, DataError
@@ -61,6 +62,7 @@ class StepLoader:
             num_workers=workers,
             collate_fn=_unchanged,  # type: ignore[arg-type]
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # its own, or torch draws from the global one
             persistent_workers=workers > 0,
             prefetch_factor=max(2, 2 * self.schedule.num_micro_batches // workers) if workers else None,
         )

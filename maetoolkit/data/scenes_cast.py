@@ -24,9 +24,8 @@ def camera_rays(camera: Camera, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def cast(world: World, origin: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First hit of every ray from inside the room: t (R,), infinite for sky, and the surface's number (R,)."""
     t, surface = _room(world, origin, direction)
-    length = np.einsum("cr,cr->r", direction, direction)
-    for number, solid in enumerate(world.solids, FIRST_SOLID):
-        near, here = entry(solid, origin, direction, length)
+    for number, here in enumerate(candidates(world, origin, direction), FIRST_SOLID):
+        near = entry(world.solids[number - FIRST_SOLID], origin, direction[:, here])
         closer = near < t[here]
         here = here[closer]
         t[here] = near[closer]
@@ -37,12 +36,22 @@ def cast(world: World, origin: np.ndarray, direction: np.ndarray) -> tuple[np.nd
 def lit(world: World, points: np.ndarray) -> np.ndarray:
     """bool (R,): whether no solid lies between the lamp and `points` (3, R); the rays leave the lamp."""
     direction = points - world.light.astype(np.float32)[:, None]
-    length = np.einsum("cr,cr->r", direction, direction)
     bright = np.ones(points.shape[1], bool)
-    for solid in world.solids:
-        near, here = entry(solid, world.light, direction, length)
-        bright[here[near < 0.999]] = False
+    for solid, here in zip(world.solids, candidates(world, world.light, direction), strict=True):
+        bright[here[entry(solid, world.light, direction[:, here]) < 0.999]] = False
     return bright
+
+
+def candidates(world: World, origin: np.ndarray, direction: np.ndarray) -> list[np.ndarray]:
+    """For every solid, the numbers of the rays that meet the ball around it."""
+    if not world.solids:
+        return []
+    centres, radii = (a.astype(np.float32) for a in world.balls(origin))
+    along = centres @ direction
+    length = np.einsum("cr,cr->r", direction, direction)
+    gap = np.einsum("kc,kc->k", centres, centres) - np.square(radii)
+    meets = (along > 0) & (along * along > gap[:, None] * length)
+    return [np.flatnonzero(row) for row in meets]
 
 
 def _room(world: World, origin: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,30 +77,29 @@ def to_local(solid: Solid, vectors: np.ndarray) -> np.ndarray:
     """Turn vectors (3, R) from the world's frame to the solid's."""
     if solid.shape == "sphere":
         return vectors
-    c, s = np.float32(math.cos(solid.yaw)), np.float32(math.sin(solid.yaw))
-    x, y, z = vectors
-    return np.stack([c * x - s * z, y, s * x + c * z])
+    return _turn(vectors, solid.yaw)
 
 
 def to_world(solid: Solid, vectors: np.ndarray) -> np.ndarray:
     """The inverse of `to_local`."""
     if solid.shape == "sphere":
         return vectors
-    c, s = np.float32(math.cos(solid.yaw)), np.float32(math.sin(solid.yaw))
-    x, y, z = vectors
-    return np.stack([c * x + s * z, y, c * z - s * x])
+    return _turn(vectors, -solid.yaw)
 
 
-def entry(solid: Solid, origin: np.ndarray, direction: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """t at which rays enter the solid, and which rays these are; those that cannot meet it are not looked at.
+def _turn(vectors: np.ndarray, yaw: float) -> np.ndarray:
+    c, s = np.float32(math.cos(yaw)), np.float32(math.sin(yaw))
+    turned = np.empty_like(vectors)
+    turned[0] = c * vectors[0] - s * vectors[2]
+    turned[1] = vectors[1]
+    turned[2] = s * vectors[0] + c * vectors[2]
+    return turned
 
-    length (R,): squared length of `direction`. Rays that miss or start inside have infinite t.
-    """
-    centre = (origin - solid.centre).astype(np.float32)
-    along = -centre @ direction
-    gap = centre @ centre - np.float32(solid.half @ solid.half)
-    here = np.flatnonzero((along > 0) & (along * along > gap * length))
-    o, d = to_local(solid, centre[:, None]), to_local(solid, direction[:, here])
+
+def entry(solid: Solid, origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """t (R,) at which rays enter the solid; infinite where they miss it or start inside."""
+    o = to_local(solid, (origin - solid.centre).astype(np.float32)[:, None])
+    d = to_local(solid, direction)
     half = solid.half.astype(np.float32)
     if solid.shape == "box":
         (first, last), *others = (_slab(o[axis], d[axis], half[axis]) for axis in range(3))
@@ -103,7 +111,7 @@ def entry(solid: Solid, origin: np.ndarray, direction: np.ndarray, length: np.nd
         first, last = _round(o[::2], d[::2], half[0])
         near, far = _slab(o[1], d[1], half[1])
         first, last = np.maximum(first, near), np.minimum(last, far)
-    return np.where((first < last) & (first > 1e-4), first, np.float32(np.inf)), here
+    return np.where((first < last) & (first > 1e-4), first, np.float32(np.inf))
 
 
 def _slab(o: np.ndarray, d: np.ndarray, half: np.float32) -> tuple[np.ndarray, np.ndarray]:

@@ -159,12 +159,16 @@ def _albedo(
 def _openness(world: World, points: np.ndarray, facing: np.ndarray) -> np.ndarray:
     """Share of the surroundings that is not hidden (R,): solids as balls, and the edges where room planes meet."""
     openness = np.ones(points.shape[1], np.float32)
-    for solid in world.solids:
-        offset = solid.centre.astype(np.float32)[:, None] - points
-        square = np.einsum("cr,cr->r", offset, offset)
-        radius = np.float32(np.cbrt(np.prod(solid.half)))
-        toward = np.maximum(np.einsum("cr,cr->r", facing, offset), 0) / np.sqrt(square)
-        openness *= 1 - toward * np.minimum(radius**2 / square, 1) * np.float32(0.8)
+    if world.solids:
+        centres = np.array([solid.centre for solid in world.solids], np.float32)
+        radii = np.cbrt([np.prod(solid.half) for solid in world.solids]).astype(np.float32)[:, None]
+        square = (
+            np.square(centres).sum(1, keepdims=True) - 2 * (centres @ points) + np.einsum("cr,cr->r", points, points)
+        )
+        square = np.maximum(square, radii * radii)
+        toward = centres @ facing - np.einsum("cr,cr->r", facing, points)
+        hidden = np.maximum(toward, 0) * np.square(radii) / (square * np.sqrt(square))
+        openness = (1 - np.float32(0.8) * hidden).prod(0)
     half = world.half.astype(np.float32)
     gaps = (half[0] - np.abs(points[0]), points[1], half[2] - np.abs(points[2]))
     for gap, normal in zip(gaps, facing, strict=True):

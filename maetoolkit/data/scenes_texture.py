@@ -16,16 +16,19 @@ def mix(material: Material, local: np.ndarray, normal: np.ndarray, footprint: np
     if material.texture == "plain":
         return np.zeros(local.shape[1], np.float32)
     blur = footprint / np.float32(material.period)
-    u, v = _unfold(local, normal) / np.float32(material.period) + material.phase[:2].astype(np.float32)[:, None]
+    u, v = (
+        x / np.float32(material.period) + np.float32(p)
+        for x, p in zip(_unfold(local, normal), material.phase, strict=True)
+    )
     share, mean = _PATTERNS[material.texture](u, v, blur + np.float32(1e-3))
     return mean + (share - mean) * np.clip(1.6 - 1.6 * blur, 0, 1)
 
 
-def _unfold(local: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Two coordinates (2, R) along the surface: the two axes that its normal points along least."""
+def _unfold(local: np.ndarray, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two coordinates (R,) along the surface: the two axes that its normal points along least."""
     x, y, z = np.abs(normal)
     on_top = (y > x) & (y > z)
-    return np.stack([np.where((x > z) & ~on_top, local[2], local[0]), np.where(on_top, local[2], local[1])])
+    return np.where((x > z) & ~on_top, local[2], local[0]), np.where(on_top, local[2], local[1])
 
 
 def _soft(distance: np.ndarray, blur: np.ndarray) -> np.ndarray:

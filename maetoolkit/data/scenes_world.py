@@ -34,6 +34,12 @@ class Solid:
     yaw: float
     material: Material
 
+    @property
+    def reach(self) -> float:
+        """Radius of the smallest ball around the body."""
+        across = math.hypot(self.half[0], self.half[2]) if self.shape == "box" else self.half[0]
+        return float(across if self.shape == "sphere" else math.hypot(across, self.half[1]))
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -60,6 +66,11 @@ class World:
     light_colour: np.ndarray
     ambient: np.ndarray
     camera: Camera
+
+    def balls(self, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The balls around the solids: centres (K, 3) as seen from `origin`, radii (K,)."""
+        centres = np.array([solid.centre for solid in self.solids]) - origin
+        return centres, np.array([solid.reach for solid in self.solids])
 
 
 def draw_world(draw: np.random.Generator) -> World:
@@ -97,7 +108,7 @@ def _material(
     second = colorsys.hsv_to_rgb((hue + draw.normal(0, 0.08)) % 1, min(1, s * draw.uniform(0.6, 1.4)), v * contrast)
     texture = textures[int(draw.integers(len(textures)))]
     gloss = draw.uniform(0, 0.5)
-    return Material(texture, np.square([first, second]), draw.uniform(*period), gloss, draw.uniform(-5, 5, 3))
+    return Material(texture, np.square([first, second]), draw.uniform(*period), gloss, draw.uniform(-5, 5, 2))
 
 
 def _camera(draw: np.random.Generator, half: np.ndarray) -> Camera:

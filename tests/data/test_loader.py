@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +164,21 @@ def test_evaluation_is_centred_unflipped_and_repeatable() -> None:
     raw = samples.read(2)["rgb"]
     np.testing.assert_array_equal(batch.fields["rgb"].values[0].numpy(), np.moveaxis(raw, -1, 0))  # type: ignore[arg-type]
     assert torch.equal(batch.fields["rgb"].values, evaluation_batch(samples, MODALITIES, [2, 0]).fields["rgb"].values)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_global_generators_are_left_alone(workers: int) -> None:
+    before = torch.get_rng_state().clone(), np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
+    run(workers=workers)
+    assert torch.equal(before[0], torch.get_rng_state())
+    np.testing.assert_array_equal(before[1], np.random.get_state()[1])  # type: ignore[index]
+
+
+def test_descriptions_of_sources_import_neither_torch_nor_numpy() -> None:
+    code = (
+        "import sys, maetoolkit.data.folder, maetoolkit.data.scenes; assert not {'torch', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_batches_that_do_not_divide_are_a_configuration_error() -> None:
