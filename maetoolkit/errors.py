@@ -1,4 +1,4 @@
-"""The two kinds of error a user can cause; each message names the place, what was expected, what was found and the remedy."""
+"""The two kinds of error a user can cause; a message names the place, what was expected and found, and the remedy."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from maetoolkit.errors import ConfigError
+from maetoolkit.layers.block import PackedBlock
 from maetoolkit.layers.position import GridPosition
 from maetoolkit.layers.projection import PatchProjection
 from maetoolkit.model.autoencoder import MaskedAutoencoder
@@ -57,8 +58,10 @@ def timm_state(model: MaskedAutoencoder, name: str) -> dict[str, Tensor]:
     """The encoder's weights, with the tokenizer and positions of one input, under timm's names."""
     encoder, content = model.encoder, model.modalities[name].content
     num_globals = encoder.global_tokens.shape[1]
-    projection, position = model.tokenizers[name].proj, model.positions[name]
+    tokenizer, position = model.tokenizers[name], model.positions[name]
+    assert isinstance(tokenizer, PatchProjection)
     assert isinstance(position, GridPosition)
+    projection = tokenizer.proj
     rows = torch.cat([position.table.new_zeros(num_globals, encoder.dim), position.table])
     state = {k: v for k, v in encoder.state_dict().items() if k.startswith(("blocks.", "norm.", "norm_pre."))}
     state |= {
@@ -78,6 +81,7 @@ def timm_config(model: MaskedAutoencoder, name: str) -> dict[str, Any]:
     modality, encoder = model.modalities[name], model.encoder
     position, block = model.positions[name], encoder.blocks[0]
     assert isinstance(position, GridPosition)
+    assert isinstance(block, PackedBlock)
     channels, *cell = modality.content
     size = [cells * pixels for cells, pixels in zip(position.grid, cell, strict=True)]
     num_globals = encoder.global_tokens.shape[1]
@@ -91,7 +95,7 @@ def timm_config(model: MaskedAutoencoder, name: str) -> dict[str, Any]:
         "final_norm": not isinstance(encoder.norm, torch.nn.Identity),
     }
     if encoder.architecture is None:
-        ratio = block.mlp.fc1.out_features / encoder.dim
+        ratio = block.mlp.get_parameter("fc1.bias").numel() / encoder.dim
         args |= {
             "embed_dim": encoder.dim,
             "depth": len(encoder.blocks),

@@ -60,7 +60,14 @@ class PackedBlock(Block):
 
 def build_block(dim: int, heads: int, mlp_ratio: float = 4.0) -> PackedBlock:
     """A block as in ViT: qkv bias, exact GELU, LayerNorm eps 1e-6."""
-    return PackedBlock(dim, heads, mlp_ratio, qkv_bias=True, norm_layer=LayerNorm, attn_layer=PackedAttention)
+    return PackedBlock(
+        dim,
+        heads,
+        mlp_ratio,
+        qkv_bias=True,
+        norm_layer=LayerNorm,  # type: ignore[arg-type]
+        attn_layer=PackedAttention,
+    )
 
 
 class CrossAttention(nn.Module):

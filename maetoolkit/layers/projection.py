@@ -24,7 +24,7 @@ class PatchProjection(nn.Module):
 
 
 class LabelProjection(nn.Module):
-    """Embeds every label of a patch, then projects the patch (MultiMAE, section 3.1): far fewer weights than one-hot."""
+    """Embeds every label of a patch, then projects the patch (MultiMAE, section 3.1): fewer weights than one-hot."""
 
     def __init__(self, num_labels: int, label_dim: int, content: tuple[int, ...], dim: int) -> None:
         super().__init__()

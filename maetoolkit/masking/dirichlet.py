@@ -68,6 +68,8 @@ class Dirichlet(Masking):
 class DirichletSampler(MaskSampler):
     """Draws shares and token orders per sample, then keeps the smallest of one key per token of the whole sample."""
 
+    settings: Dirichlet
+
     def __init__(self, settings: Dirichlet) -> None:
         self.settings = settings
 

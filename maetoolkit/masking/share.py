@@ -50,6 +50,8 @@ class Share(Masking):
 class ShareSampler(MaskSampler):
     """Keeps the smallest of one random key per present token."""
 
+    settings: Share
+
     def __init__(self, settings: Share) -> None:
         self.settings = settings
 

@@ -218,3 +218,8 @@ class Depth(GridModality):
         range_of = (values if truth is None else truth).cpu().float().flatten()
         low, high = range_of.quantile(0.02), range_of.quantile(0.98)
         return colour_map(((image - low) / (high - low).clamp(min=1e-6)).clamp(0, 1).numpy())
+
+    def legend(self) -> Sequence[tuple[str, tuple[int, int, int]]]:  # noqa: D102
+        from maetoolkit.modalities.palette import scale
+
+        return scale("near", "far")

@@ -84,7 +84,7 @@ class Semantic(GridModality):
         return PatchHead(dim, (self.num_classes, *content))
 
     def token_loss(self, prediction: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:  # noqa: D102
-        from torch.nn import functional as F  # noqa: N812
+        from torch.nn import functional as F
 
         ignored = -100
         labels = target if valid is None else target.where(valid, ignored)
@@ -92,7 +92,7 @@ class Semantic(GridModality):
         return entropy.flatten(1).sum(1), self.token_count(target, valid)
 
     def ideal(self, target: Tensor) -> Tensor:  # noqa: D102
-        from torch.nn import functional as F  # noqa: N812
+        from torch.nn import functional as F
 
         one_hot = F.one_hot(target.clamp(max=self.num_classes - 1), self.num_classes)
         return one_hot.movedim(-1, 1).float() * 1e4
@@ -112,6 +112,5 @@ class Semantic(GridModality):
         from maetoolkit.modalities.palette import palette
 
         names = self.class_names or tuple(str(label) for label in range(self.num_classes))
-        return [
-            (name, tuple(int(c) for c in colour)) for name, colour in zip(names, palette(self.num_classes), strict=True)
-        ]  # type: ignore[misc]
+        colours = palette(self.num_classes).tolist()
+        return [(name, (red, green, blue)) for name, (red, green, blue) in zip(names, colours, strict=True)]

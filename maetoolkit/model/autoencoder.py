@@ -42,6 +42,8 @@ class MaskedAutoencoder(nn.Module):
     Raises ValueError where the settings do not fit the modalities.
     """
 
+    calls: Tensor
+
     def __init__(
         self,
         modalities: ModalitySet,

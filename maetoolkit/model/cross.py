@@ -31,7 +31,8 @@ class CrossDecoders(nn.Module):
         """Features of the target tokens of every output."""
         features = {}
         for name, decoder in self.outputs.items():
-            with torch.autocast(latent.x.device.type, enabled=name not in self.fp32 and torch.is_autocast_enabled()):
+            device = latent.x.device.type
+            with torch.autocast(device, enabled=name not in self.fp32 and torch.is_autocast_enabled(device)):
                 packed = latent.replace(latent.x.float()) if name in self.fp32 else latent
                 features[name] = decoder(packed, patches, route, route.stacks[name])
         return features

@@ -47,7 +47,8 @@ class ViT(EncoderDescription):
 
     @model_validator(mode="after")
     def _consistent(self) -> ViT:
-        given = {"dim", "depth", "heads", "mlp_ratio"} & self.model_fields_set
+        fields = type(self).model_fields
+        given = [name for name in ("dim", "depth", "heads", "mlp_ratio") if getattr(self, name) != fields[name].default]
         if self.name is not None and given:
             raise ValueError(
                 f"name: {self.name!r} already fixes {', '.join(sorted(given))}; give the name or the numbers"

@@ -72,8 +72,9 @@ def build_trunk(settings: ViT) -> Trunk:
         vit.norm = LayerNorm(vit.embed_dim)
     trunk = Trunk(vit, settings)
     initialise_(trunk.blocks, settings.separate_qkv)
-    for block in trunk.blocks:
-        block.attn.backend = settings.attention
+    for module in trunk.blocks.modules():
+        if isinstance(module, PackedAttention):
+            module.backend = settings.attention
     return trunk
 
 

@@ -145,5 +145,5 @@ def test_initialising_from_another_size_is_refused(tmp_path) -> None:
     export_timm(small(), tmp_path, "rgb")
     with pytest.raises(ValueError, match=r"encoder.init.*expected blocks.0"):
         small(dim=32, init=str(tmp_path / "model.safetensors"))
-    with pytest.raises(ValueError, match="neither a .safetensors file nor a timm model"):
+    with pytest.raises(ValueError, match=r"neither a \.safetensors file nor a timm model"):
         small(init="vit_enormous")
