@@ -38,7 +38,12 @@ def test_what_was_saved_is_loaded_to_the_bit(tmp_path: Path) -> None:
 
 def test_a_checkpoint_holds_no_pickle_and_anyone_may_read_it(tmp_path: Path) -> None:
     path = save(tmp_path, 1, content(1))
-    assert {p.name for p in path.iterdir()} == {"manifest.json", "model.safetensors", "optimizer.safetensors", "state.json"}
+    assert {p.name for p in path.iterdir()} == {
+        "manifest.json",
+        "model.safetensors",
+        "optimizer.safetensors",
+        "state.json",
+    }
     assert all(p.stat().st_mode & 0o777 == 0o644 for p in path.iterdir())
 
 
@@ -124,7 +129,7 @@ def test_a_checkpoint_of_a_newer_format_is_refused_not_skipped(tmp_path: Path, m
     monkeypatch.setattr(checkpoints, "FORMAT", 2)
     filled(tmp_path, 2)
     monkeypatch.setattr(checkpoints, "FORMAT", 1)
-    with pytest.raises(DataError, match="format 2.*up to 1; upgrade"):
+    with pytest.raises(DataError, match=r"format 2.*up to 1; upgrade"):
         newest_valid(tmp_path)
 
 
@@ -158,7 +163,7 @@ def test_files_are_synced_then_the_manifest_then_the_name_and_only_then_is_prune
     fsync, rename, rmtree = os.fsync, Path.rename, shutil.rmtree
 
     def name(handle: int) -> str:
-        return Path(os.readlink(f"/proc/self/fd/{handle}")).name
+        return Path(f"/proc/self/fd/{handle}").readlink().name
 
     monkeypatch.setattr(os, "fsync", lambda handle: (events.append(f"sync {name(handle)}"), fsync(handle))[1])
     monkeypatch.setattr(Path, "rename", lambda a, b: (events.append(f"rename {a.name} {b.name}"), rename(a, b))[1])

@@ -35,8 +35,9 @@ def holder(directory: Path, *more: str) -> subprocess.Popen[str]:
 def test_a_second_process_is_refused_and_told_who_holds_the_directory(tmp_path: Path) -> None:
     process = holder(tmp_path / "run")
     try:
-        with pytest.raises(ConfigError, match=rf"in use by process {process.pid} on .* \(since .*run=DIR"), held(
-            tmp_path / "run"
+        with (
+            pytest.raises(ConfigError, match=rf"in use by process {process.pid} on .* \(since .*run=DIR"),
+            held(tmp_path / "run"),
         ):
             pass
     finally:
@@ -57,15 +58,18 @@ def test_a_killed_holder_leaves_no_lock_even_if_its_workers_live_on(tmp_path: Pa
 
 def test_a_directory_can_be_held_again_once_it_is_let_go(tmp_path: Path) -> None:
     for _ in range(2):
-        with held(tmp_path / "run"):
-            with pytest.raises(ConfigError, match=f"in use by process {os.getpid()}"), held(tmp_path / "run"):
-                pass
+        refused = pytest.raises(ConfigError, match=f"in use by process {os.getpid()}")
+        with held(tmp_path / "run"), refused, held(tmp_path / "run"):
+            pass
     assert (tmp_path / "run" / ".lock").read_text() == ""
 
 
 def test_a_place_that_cannot_be_written_is_refused_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"cannot write in '.*file/run'.*choose another"), held(tmp_path / "file" / "run"):
+    with (
+        pytest.raises(ConfigError, match=r"cannot write in '.*file/run'.*choose another"),
+        held(tmp_path / "file" / "run"),
+    ):
         pass
 
 

@@ -57,7 +57,9 @@ def test_a_loss_that_is_not_finite_names_modality_step_and_sample(recipe, micro_
     batches[-1].fields["rgb"].values[-1] = float("nan") if batches[-1].fields["rgb"].values.is_floating_point() else 0
     with torch.no_grad():
         model.heads["depth"].proj.bias.fill_(float("inf"))
-    with pytest.raises(NonFiniteLoss, match=r"step 7: the loss of 'depth' is (inf|nan).*samples: .*not taken") as caught:
+    with pytest.raises(
+        NonFiniteLoss, match=r"step 7: the loss of 'depth' is (inf|nan).*samples: .*not taken"
+    ) as caught:
         compute_gradients(model, model, batches, 7, 0.0, Ranks())
     assert caught.value.modality == "depth"
     assert set(caught.value.keys) <= {key for batch in batches for key in batch.keys}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,25 @@ def test_other_ranks_are_silent(capsys: pytest.CaptureFixture[str]) -> None:
     progress.say("something")
     progress.close()
     assert capsys.readouterr().out == ""
+
+
+def test_tensorboard_gets_every_number_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    log = Log(tmp_path)
+    log.write(RECORD)
+    log.close()
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) == set(RECORD) - {"step"}
+    (event,) = events.Scalars("loss/a")
+    assert (event.step, event.value) == (10, pytest.approx(1 / 3))
+
+
+def test_without_tensorboard_there_is_still_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    log = Log(tmp_path)
+    log.write(RECORD)
+    log.close()
+    assert {p.name for p in tmp_path.iterdir()} == {"log.jsonl"}

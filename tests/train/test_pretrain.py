@@ -28,7 +28,9 @@ def _no_board(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def losses(run: Run) -> list[dict[str, float]]:
     """The log without what depends on the clock, floats as they were written."""
-    return [{k: v for k, v in record.items() if k != "samples_per_second"} for record in read_log(run.path / "log.jsonl")]
+    return [
+        {k: v for k, v in record.items() if k != "samples_per_second"} for record in read_log(run.path / "log.jsonl")
+    ]
 
 
 def newest(path: Path) -> int:
@@ -64,7 +66,9 @@ def test_ten_steps_and_ten_more_are_twenty_to_the_bit(recipe, gold: Run, workers
     assert_same(second, gold)
 
 
-def test_a_run_killed_between_checkpoints_comes_to_the_same_end(recipe, gold: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_killed_between_checkpoints_comes_to_the_same_end(
+    recipe, gold: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     step = Trainer._step
 
     def killed(self: Trainer, number: int, *rest: Any) -> Any:
@@ -94,7 +98,9 @@ def test_the_log_has_all_losses_and_the_learning_rate(gold: Run) -> None:
 
 def test_the_directory_keeps_the_resolved_recipe_with_versions(gold: Run) -> None:
     kept = yaml.safe_load((gold.path / "recipe.yaml").read_text())
-    assert kept["versions"]["torch"] == torch.__version__.split("+")[0] or kept["versions"]["torch"] == torch.__version__
+    assert (
+        kept["versions"]["torch"] == torch.__version__.split("+")[0] or kept["versions"]["torch"] == torch.__version__
+    )
     assert kept["optimizer"]["weight_decay"] == 0.05
     state = json.loads((gold.path / "checkpoints" / "step-20" / "state.json").read_text())
     assert (state["step"], state["epoch"], state["position"]) == (20, 13, 4)  # 160 samples of 12 each epoch
