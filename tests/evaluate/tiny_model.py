@@ -28,7 +28,7 @@ def tiny_model(modalities: ModalitySet = THREE, num_visible: int = 12) -> Masked
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         encoder, decoder = ViT(dim=24, depth=1, heads=2), CrossDecoder(dim=16, depth=1, heads=2)
-        return MaskedAutoencoder(modalities, encoder, decoder, Dirichlet(num_visible=num_visible)).eval()
+        return MaskedAutoencoder(modalities, encoder, decoder, Dirichlet(num_visible=num_visible, alpha="inf")).eval()
 
 
 class TinySamples(Samples):
