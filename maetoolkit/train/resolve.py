@@ -11,7 +11,10 @@ from maetoolkit.plugins import Registry
 from maetoolkit.train.document import Document, Place, from_overrides, merge, read_document
 from maetoolkit.train.recipe import DEFAULT_TYPES, SECTIONS
 
-ALTERNATIVES = (("steps", "epochs"), ("warmup_steps", "warmup_epochs"), ("every", "every_epochs"))
+ALTERNATIVES = (
+    *(("steps", "epochs"), ("warmup_steps", "warmup_epochs"), ("every", "every_epochs")),
+    *(("name", size) for size in ("dim", "depth", "heads", "mlp_ratio")),  # an encoder by name, or by its numbers
+)
 NOT_INHERITED = ("name", "description", "run", "published", "versions")
 MAX_BASES = 16
 

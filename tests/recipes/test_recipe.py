@@ -159,6 +159,14 @@ def test_epochs_replace_the_steps_of_the_recipe():
     assert (recipe.steps, recipe.epochs) == (None, 3)
 
 
+def test_an_encoder_by_name_replaces_one_by_numbers_and_survives_being_written():
+    recipe = load_recipe("quickstart", ["encoder.name=vit_tiny_patch16_224"])
+    assert recipe.encoder.name == "vit_tiny_patch16_224"
+    assert recipe.name == "quickstart"
+    assert load_recipe(recipe.document()) == recipe
+    assert load_recipe(recipe.document(), ["encoder.dim=96"]).encoder.name is None
+
+
 def test_removing_a_modality_removes_what_is_said_of_it():
     recipe = load_recipe("multimae-vit-b", ["modalities.semantic=null"])
     assert list(recipe.modalities) == ["rgb", "depth", "rgb_std"]
