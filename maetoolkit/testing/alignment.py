@@ -68,7 +68,7 @@ def _predictions_agree(case: ModalityCase) -> None:
         require(numbers.dtype == torch.float32, f"`token_loss` {name} must be float32, found {numbers.dtype}")
     require(torch.equal(count, modality.token_count(target, valid)), "`token_count` differs from the count of the loss")
     _has_shape("`to_values`", modality.to_values(prediction, values), tuple(values.shape))
-    order = torch.as_tensor(case.random("order").permutation(len(index)))
+    order = torch.as_tensor(case.random("order").permutation(len(index))[: (len(index) + 1) // 2])
     ordered = None if valid is None else valid[order]
     moved = modality.token_loss(prediction[order], modality.target(values[order]), ordered)
     for before, after in ((total, moved[0]), (count, moved[1])):

@@ -71,7 +71,8 @@ def _flip_moves_columns(case: ModalityCase, value: np.ndarray, mirrored: np.ndar
         changed = value.copy()
         changed[row, column] = value[int(draw.integers(value.shape[0])), int(draw.integers(width))]
         moved = _flip(case, changed, like)
-        elements = (moved != mirrored).reshape(*moved.shape[:2], -1).any(2)
+        same = (moved == mirrored) | ((moved != moved) & (mirrored != mirrored))  # NaN is NaN
+        elements = (~same).reshape(*moved.shape[:2], -1).any(2)
         places = {(int(r), int(c)) for r, c in np.argwhere(elements)}
         differs = not _same(changed, value)
         expected = {(row, width - 1 - column)} if differs else set()
