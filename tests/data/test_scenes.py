@@ -114,6 +114,18 @@ def test_a_scene_depends_on_world_subset_and_index_alone() -> None:
         assert not np.array_equal(first, other)
 
 
+def test_a_remembered_scene_is_the_same_and_may_be_written_to() -> None:
+    source = Scenes(size=24, num_train=5)
+    samples, forgetful = source.open(MODALITIES, "train"), source.replace(cache=0).open(MODALITIES, "train")
+    assert samples is not None
+    assert forgetful is not None
+    for index in (3, 3, 1, 3):
+        values, fresh = samples.read(index), forgetful.read(index)
+        for name, value in values.items():
+            np.testing.assert_array_equal(value, fresh[name])  # type: ignore[arg-type]
+            value[:] = 0  # type: ignore[index]
+
+
 def test_geometry_does_not_depend_on_the_resolution() -> None:
     scene = world(1)
     small, large = (render(scene, (n, n), ALL)["depth"].astype(float) for n in (33, 99))
