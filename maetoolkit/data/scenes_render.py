@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from einops import reduce
 
 from maetoolkit.data.scenes import CLASSES
 from maetoolkit.data.scenes_cast import (
@@ -24,27 +27,32 @@ SUBPIXELS = np.array([(-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125
 """Where the rays of a smoothed pixel go: a rotated grid."""
 
 
+@dataclass(frozen=True)
+class Hits:
+    """Where rays end: their `direction`, the `points` they reach and unit normals `facing` (3, R), `surface` (R,)."""
+
+    direction: np.ndarray
+    points: np.ndarray
+    facing: np.ndarray
+    surface: np.ndarray
+
+
 def render(world: World, size: tuple[int, int], streams: frozenset[str]) -> dict[str, np.ndarray]:
     """The streams asked for (see `Scenes`), at `size` (height, width)."""
     height, width = size
     rows, columns = np.divmod(np.arange(height * width), width)
-    direction = _rays(world, rows, columns, size)
-    t, surface = cast(world, world.camera.position, direction)
-    seen = surface != SKY
-    points = _points(world, direction, np.where(seen, t, 0))
-    facing = normals(world, points, surface)
+    t, hits = _trace(world, _rays(world, rows, columns, size))
     views: dict[str, np.ndarray] = {}
     if "depth" in streams:
-        views["depth"] = np.rint(np.where(seen, t, 0) * 1000).astype(np.uint16).reshape(size)
+        views["depth"] = np.rint(t * 1000).astype(np.uint16).reshape(size)
     if "semantic" in streams:
-        views["semantic"] = class_table(world)[surface].reshape(size)
+        views["semantic"] = class_table(world)[hits.surface].reshape(size)
     if "normals" in streams:
         camera = world.camera
         axes = np.stack([camera.right, camera.up, -camera.forward]).astype(np.float32)
-        views["normals"] = np.rint((axes @ facing).T * 127).astype(np.int8).reshape(*size, 3)
+        views["normals"] = np.rint((axes @ hits.facing).T * 127).astype(np.int8).reshape(*size, 3)
     if "rgb" in streams:
-        colour = _shade(world, direction, points, facing, surface, size)
-        views["rgb"] = _develop(_smooth(world, colour, surface, size)).reshape(*size, 3)
+        views["rgb"] = _develop(_photograph(world, hits, size)).reshape(*size, 3)
     return views
 
 
@@ -58,31 +66,43 @@ def _rays(world: World, rows: np.ndarray, columns: np.ndarray, size: tuple[int, 
     return camera_rays(world.camera, (2 * columns + 1 - width) / height, (height - 1 - 2 * rows) / height)
 
 
-def _points(world: World, direction: np.ndarray, t: np.ndarray) -> np.ndarray:
-    return world.camera.position.astype(np.float32)[:, None] + direction * t
-
-
-def _smooth(world: World, colour: np.ndarray, surface: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Average several rays in the pixels where neighbours differ: outlines, shadows and textures without stairs."""
-    width = size[1]
-    light = np.sqrt(colour[1]).reshape(size)
-    number = surface.reshape(size)
-    edge = np.zeros(size, bool)
-    for axis in (0, 1):
-        step = (np.abs(np.diff(light, axis=axis)) > 0.16) | (np.diff(number, axis=axis) != 0)
-        before, after = (edge[:-1], edge[1:]) if axis == 0 else (edge[:, :-1], edge[:, 1:])
-        before |= step
-        after |= step
-    rows, columns = np.nonzero(edge)
-    if not len(rows):
-        return colour
-    dense = (rows[:, None] + SUBPIXELS[:, 1]).ravel(), (columns[:, None] + SUBPIXELS[:, 0]).ravel()
-    direction = _rays(world, *dense, size)
+def _trace(world: World, direction: np.ndarray) -> tuple[np.ndarray, Hits]:
+    """Depth (R,), 0 for sky, and what the camera's rays hit."""
     t, surface = cast(world, world.camera.position, direction)
-    points = _points(world, direction, np.where(surface != SKY, t, 0))
-    finer = _shade(world, direction, points, normals(world, points, surface), surface, size)
-    colour[:, rows * width + columns] = np.minimum(finer, 2).reshape(3, len(rows), len(SUBPIXELS)).mean(2)
+    t = np.where(surface == SKY, np.float32(0), t)
+    points = world.camera.position.astype(np.float32)[:, None] + direction * t
+    return t, Hits(direction, points, normals(world, points, surface), surface)
+
+
+def _photograph(world: World, hits: Hits, size: tuple[int, int]) -> np.ndarray:
+    """Linear light (3, R) of every pixel; where an outline, an edge or a shadow passes, the mean over several rays."""
+    bright = _bright(world, hits)
+    colour = _shade(world, hits, bright, size)
+    rows, columns = np.nonzero(_outlines(hits, bright, size))
+    if len(rows):
+        dense = (rows[:, None] + SUBPIXELS[:, 1]).ravel(), (columns[:, None] + SUBPIXELS[:, 0]).ravel()
+        _, finer = _trace(world, _rays(world, *dense, size))
+        light = np.minimum(_shade(world, finer, _bright(world, finer), size), 2)
+        colour[:, rows * size[1] + columns] = reduce(light, "c (pixel ray) -> c pixel", "mean", ray=len(SUBPIXELS))
     return colour
+
+
+def _outlines(hits: Hits, bright: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """bool (H, W): pixels beside which another surface, another face or a shadow begins. Textures are soft already."""
+    number = (hits.surface * np.uint8(2) + bright).reshape(size)
+    facing = hits.facing.reshape(3, *size)
+    edge = np.zeros(size, bool)
+    for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1, :], np.s_[1:, :])):
+        turn = np.einsum("chw,chw->hw", facing[(slice(None), *here)], facing[(slice(None), *there)])
+        step = (number[here] != number[there]) | (turn < 0.7) & (number[here] > 1)
+        edge[here] |= step
+        edge[there] |= step
+    return edge
+
+
+def _bright(world: World, hits: Hits) -> np.ndarray:
+    """bool (R,): whether the lamp is seen from a hit."""
+    return lit(world, hits.points + hits.facing * np.float32(2e-3))
 
 
 def _develop(colour: np.ndarray) -> np.ndarray:
@@ -91,20 +111,13 @@ def _develop(colour: np.ndarray) -> np.ndarray:
     return np.rint(255 * np.sqrt(exposed)).astype(np.uint8).T
 
 
-def _shade(
-    world: World,
-    direction: np.ndarray,
-    points: np.ndarray,
-    facing: np.ndarray,
-    surface: np.ndarray,
-    size: tuple[int, int],
-) -> np.ndarray:
+def _shade(world: World, hits: Hits, bright: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Linear light (3, R) that reaches the camera: ambient with occlusion, one lamp with shadow and highlight."""
-    albedo, gloss = _albedo(world, direction, points, facing, surface, size)
+    albedo, gloss = _albedo(world, hits, size)
+    direction, points, facing = hits.direction, hits.points, hits.facing
     towards = world.light.astype(np.float32)[:, None] - points
     distance = np.sqrt(np.einsum("cr,cr->r", towards, towards))
-    lambert = np.maximum(np.einsum("cr,cr->r", facing, towards) / distance, 0)
-    lambert *= lit(world, points + facing * np.float32(2e-3))
+    lambert = np.maximum(np.einsum("cr,cr->r", facing, towards) / distance, 0) * bright
     reach = np.float32(1.6 * np.linalg.norm(world.half))
     falloff = lambert * (1.5 / (0.35 + (distance / reach * 2) ** 2))
     view = -direction / np.sqrt(np.einsum("cr,cr->r", direction, direction))
@@ -116,7 +129,7 @@ def _shade(
     ambient = world.ambient.astype(np.float32)[:, None] * (_openness(world, points, facing) * (0.85 + 0.3 * facing[1]))
     lamp = world.light_colour.astype(np.float32)[:, None]
     colour = albedo * (ambient + lamp * falloff) + lamp * highlight
-    sky = surface == SKY
+    sky = hits.surface == SKY
     if sky.any():
         rise = np.clip(-view[1, sky], 0, 1)
         horizon, zenith = np.array([[0.75], [0.8], [0.85]]), np.array([[0.2], [0.38], [0.75]])
@@ -124,19 +137,13 @@ def _shade(
     return colour
 
 
-def _albedo(
-    world: World,
-    direction: np.ndarray,
-    points: np.ndarray,
-    facing: np.ndarray,
-    surface: np.ndarray,
-    size: tuple[int, int],
-) -> tuple[np.ndarray, np.ndarray]:
+def _albedo(world: World, hits: Hits, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Surface colours (3, R) and gloss (R,), textures faded where a pixel covers more than their period."""
+    points, facing, surface = hits.points, hits.facing, hits.surface
     albedo = np.zeros_like(points)
     gloss = np.zeros(points.shape[1], np.float32)
     depth = np.sqrt(((points - world.camera.position.astype(np.float32)[:, None]) ** 2).sum(0))
-    slant = np.sqrt(np.abs(np.einsum("cr,cr->r", facing, direction)) + np.float32(0.02))
+    slant = np.sqrt(np.abs(np.einsum("cr,cr->r", facing, hits.direction)) + np.float32(0.02))
     footprint = depth / slant * np.float32(2 * world.camera.tangent / size[0])
     materials = {FLOOR: world.floor, WALL: world.wall, CEILING: world.ceiling}
     materials |= {number: solid.material for number, solid in enumerate(world.solids, FIRST_SOLID)}
