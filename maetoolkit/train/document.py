@@ -48,12 +48,11 @@ def scalar(text: str) -> Any:
         return None
     if _BOOL.fullmatch(text):
         return text.lower() == "true"
-    if _INT.fullmatch(text):
-        if len(text) > 40:
+    based = _OCT_HEX.fullmatch(text)
+    if based or _INT.fullmatch(text):
+        if len(text) > 1000:
             raise ValueError(f"a number of {len(text)} digits")
-        return int(text)
-    if _OCT_HEX.fullmatch(text):
-        return int(text[2:40], 8 if text[1] == "o" else 16)
+        return int(text[2:], 8 if text[1] == "o" else 16) if based else int(text)
     if _FLOAT.fullmatch(text):
         return float(text)
     if _INF.fullmatch(text):
