@@ -51,7 +51,7 @@ def write_synced(path: Path, text: str) -> None:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file: after a crash at any moment there is the old content or the new, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     write_synced(temporary, text)
     temporary.replace(path)
     sync_directory(path.parent)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from maetoolkit.train.callbacks import Callback
     from maetoolkit.train.distributed import Ranks
     from maetoolkit.train.loop import Trainer
-    from maetoolkit.train.progress import Progress
 
 
 class Interrupted(KeyboardInterrupt):
@@ -166,7 +165,7 @@ def _pretrain(path: Path, recipe: Recipe, callbacks: Sequence[Callback], ranks: 
         trainer.train()
     except KeyboardInterrupt:
         progress.close()
-        raise Interrupted(_interrupted(trainer, progress)) from None
+        raise Interrupted(_interrupted(trainer)) from None
     finally:
         progress.close()
         if log is not None:
@@ -205,16 +204,15 @@ def _loader(run: Run, ranks: Ranks) -> Any:
     )
 
 
-def _interrupted(trainer: Trainer, progress: Progress) -> str:
+def _interrupted(trainer: Trainer) -> str:
     """Save what is whole, and say where the same command continues."""
     from maetoolkit.train.checkpoint import steps
 
     run = trainer.run
     saved = [step for step, _ in steps(run.checkpoints)]
-    if trainer.ranks.world == 1 and trainer.whole and run.step > max(saved, default=0):
-        trainer.save()
+    if trainer.ranks.world == 1 and trainer.whole and trainer.log is not None and run.step > max(saved, default=0):
+        trainer.log.sync()
+        run.save(trainer.optimizer)
         saved.append(run.step)
     where = f"from checkpoint step-{max(saved)}" if saved else "from the beginning; there is no checkpoint yet"
-    message = f"{run.path}: interrupted at step {run.step} of {run.num_steps}; the same command continues {where}"
-    progress.say(message)
-    return message
+    return f"{run.path}: interrupted at step {run.step} of {run.num_steps}; the same command continues {where}"
