@@ -70,7 +70,3 @@ class Ranks:
     def wait(self) -> None:
         """Return once all ranks have come here."""
         self._accelerator.wait_for_everyone()
-
-    def free(self) -> None:
-        """Let go of the model and optimizer."""
-        self._accelerator.free_memory()

@@ -40,7 +40,7 @@ def parameter_groups(model: nn.Module, weight_decay: float, decay_all: bool = Fa
 
     `decay_all` decays every parameter, as the published code does.
     """
-    from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
+    from timm.optim import param_groups_weight_decay
 
     if decay_all:
         return [{"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": weight_decay}]

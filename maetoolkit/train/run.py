@@ -130,11 +130,7 @@ def pretrain(recipe: Recipe, callbacks: Sequence[Callback] = ()) -> Run:
             check_recipe(path, recipe)
         from maetoolkit.train.distributed import Ranks
 
-        ranks = Ranks(recipe.precision)
-        try:
-            return _pretrain(path, recipe, callbacks, ranks)
-        finally:
-            ranks.free()
+        return _pretrain(path, recipe, callbacks, Ranks(recipe.precision))
 
 
 def _pretrain(path: Path, recipe: Recipe, callbacks: Sequence[Callback], ranks: Ranks) -> Run:
