@@ -68,7 +68,7 @@ class Progress:
 
 
 def describe(record: Mapping[str, Any], num_steps: int, batch: int) -> str:
-    """One logged step in words: `loss 0.91  rgb 0.52  depth 0.39  210 samples/s  0:03:10 to go`."""
+    """One logged step in words: the loss, that of each modality, the rate, the time to go."""
     parts = [f"loss {record['loss']:.4g}"]
     parts += [f"{name.removeprefix('loss/')} {value:.4g}" for name, value in record.items() if name.startswith("loss/")]
     rate = record.get("samples_per_second")
