@@ -27,6 +27,18 @@ class MaskPlan:
     visible: Mapping[str, Bool[Tensor, "B N"]]
     target: Mapping[str, Bool[Tensor, "B N"]]
 
+    def among(self, layout: Layout) -> MaskPlan:
+        """The same plan for what is there: tokens that are absent are neither seen nor predicted."""
+        import torch
+
+        def present(flags: Tensor, field: str) -> Tensor:
+            return flags & torch.from_numpy(layout.present[field]).to(flags.device)
+
+        return MaskPlan(
+            {name: present(flags, name) for name, flags in self.visible.items()},
+            {name: present(flags, layout.sources[name]) for name, flags in self.target.items()},
+        )
+
 
 @dataclass(frozen=True)
 class Layout:

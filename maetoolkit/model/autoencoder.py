@@ -113,6 +113,7 @@ class MaskedAutoencoder(nn.Module):
             content = patches if self.sampler.needs_content else None
             plan = self.sampler(layout, draw, progress, patches=content)
         elif plan is not None:
+            plan = plan.among(Layout.of(self.modalities, batch.fields))
             batch = replace(batch, route=None)
         used = plan or batch.plan
         assert used is not None

@@ -1,0 +1,74 @@
+"""All attention backends give the same numbers, on equal and on unequal lengths."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from maetoolkit.layers.attention import attend, attention_weights
+from maetoolkit.layers.block import build_block
+from maetoolkit.tokens import Segments
+
+lengths = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=5)
+
+
+def one_by_one(q: Tensor, k: Tensor, v: Tensor, queries: Segments, keys: Segments) -> Tensor:
+    """The definition: softmax(q k / sqrt(C)) v in double precision, per sample and head; zeros without keys."""
+    outs = []
+    for a, b, c in zip(q.split(queries.lengths), k.split(keys.lengths), v.split(keys.lengths), strict=True):
+        weights = (torch.einsum("thc,shc->hts", a.double(), b.double()) / a.shape[-1] ** 0.5).softmax(-1)
+        outs.append(torch.einsum("hts,shc->thc", weights, c.double()))
+    return torch.cat(outs).float()
+
+
+def draw(queries: Segments, keys: Segments, seed: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    nums = (queries.total, keys.total, keys.total)
+    return [torch.randn(num, 2, 4, generator=generator, requires_grad=True) for num in nums]
+
+
+@pytest.mark.parametrize("backend", ["auto", "sdpa", "softmax"])
+def test_every_backend_is_softmax_attention_within_samples(backend: str) -> None:
+    @settings(max_examples=40, deadline=None, database=None)
+    @given(lengths, st.integers(0, 2**16))
+    def holds(pairs: list[tuple[int, int]], seed: int) -> None:
+        queries, keys = Segments(tuple(q for q, _ in pairs)), Segments(tuple(k for _, k in pairs))
+        qkv = draw(queries, keys, seed)
+        found, expected = attend(*qkv, queries, keys, backend), one_by_one(*qkv, queries, keys)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        weight = torch.randn(found.shape, generator=torch.Generator().manual_seed(seed + 1))
+        nothing = torch.stack([0 * x.sum() for x in qkv]).sum()  # connects what empty samples leave out
+        gradients = [torch.autograd.grad((out * weight).sum() + nothing, qkv) for out in (found, expected)]
+        for a, b in zip(*gradients, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+    holds()
+
+
+@pytest.mark.parametrize("lengths_", [(3, 3, 3), (1, 4, 2)], ids=["uniform", "ragged"])
+def test_weights_sum_to_one_and_reproduce_attend(lengths_: tuple[int, ...]) -> None:
+    queries, keys = Segments(lengths_), Segments((2, 5, 3))
+    q, k, v = draw(queries, keys, 0)
+    weights = attention_weights(q, k, queries, keys)
+    mixed = attend(q, k, v, queries, keys)
+    for weight, values, expected in zip(weights, v.split(keys.lengths), mixed.split(queries.lengths), strict=True):
+        torch.testing.assert_close(weight.sum(-1), torch.ones(weight.shape[:-1]))
+        torch.testing.assert_close(torch.einsum("hts,shc->thc", weight, values), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_block_gives_the_weights_of_its_own_attention() -> None:
+    block, segments = build_block(8, 2), Segments((3, 5))
+    x = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))
+    weights = block.attn.weights(x, segments)
+    assert [tuple(w.shape) for w in weights] == [(2, 3, 3), (2, 5, 5)]
+
+
+@pytest.mark.parametrize("backend", ["xformers", "varlen"])
+def test_backends_that_need_a_gpu_are_refused_on_a_cpu_with_a_remedy(backend: str) -> None:
+    one = Segments((1,))
+    q = torch.zeros(1, 2, 4)
+    with pytest.raises(ValueError, match="needs a CUDA device, found cpu; use 'auto' or 'sdpa'"):
+        attend(q, q, q, one, one, backend)
