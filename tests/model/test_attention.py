@@ -40,8 +40,10 @@ def test_every_backend_is_softmax_attention_within_samples(backend: str) -> None
         found, expected = attend(*qkv, queries, keys, backend), one_by_one(*qkv, queries, keys)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
         weight = torch.randn(found.shape, generator=torch.Generator().manual_seed(seed + 1))
-        nothing = torch.stack([0 * x.sum() for x in qkv]).sum()  # connects what empty samples leave out
-        gradients = [torch.autograd.grad((out * weight).sum() + nothing, qkv) for out in (found, expected)]
+        gradients = []
+        for out in (found, expected):
+            connected = torch.stack([(out * weight).sum(), *(0 * x.sum() for x in qkv)])  # empty samples use nothing
+            gradients.append(torch.autograd.grad(connected.sum(), qkv))
         for a, b in zip(*gradients, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
