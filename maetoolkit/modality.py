@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
     from maetoolkit.tokens import Field, Patches
 
+_TAKEN = """
+add_module apply bfloat16 buffers call_super_init children clear compile copy cpu cuda double dump_patches eval
+extra_repr float forward fromkeys get get_buffer get_extra_state get_parameter get_submodule half ipu items keys
+load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters pop popitem
+register_backward_hook register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
+register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module
+register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state
+set_submodule setdefault share_memory state_dict to to_empty train training type update values xpu zero_grad
+T_destination
+"""
+TAKEN = frozenset(_TAKEN.split())
+"""Names that torch's containers of modules have for themselves; a test compares them with the installed torch."""
+
 Role = Literal["both", "input", "target"]
 Side = Literal["encoder", "decoder"]
 
@@ -154,6 +167,8 @@ class ModalitySet(Mapping[str, Modality]):
         for name, modality in entries.items():
             if not isinstance(modality, Modality):
                 raise ValueError(f"modalities.{name}: expected a Modality, found {type(modality).__name__}")
+            if not name.isidentifier() or name.startswith("_") or name in TAKEN:
+                raise ValueError(f"modalities.{name}: cannot be a name, as torch's modules use it; choose another")
             if modality.of is not None and (modality.of not in entries or entries[modality.of].of is not None):
                 raise ValueError(
                     f"modalities.{name}.of: {modality.of!r} is no entry with a field; {self._hint(modality.of)}"

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_models import all_present, batch, fields, gradients, model, random_plan
 from torch import Tensor
 
 from maetoolkit.layers.attention import attend, attention_weights
@@ -74,3 +75,18 @@ def test_backends_that_need_a_gpu_are_refused_on_a_cpu_with_a_remedy(backend: st
     q = torch.zeros(1, 2, 4)
     with pytest.raises(ValueError, match="needs a CUDA device, found cpu; use 'auto' or 'sdpa'"):
         attend(q, q, q, one, one, backend)
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["uniform", "ragged"])
+def test_a_model_trains_alike_on_every_backend(mixed: bool) -> None:
+    present = {"rgb": [True, False, True], "depth": [True, True, False], "semantic": [True, True, True]}
+    given_fields = fields(present) if mixed else all_present(3)
+    outcome = {}
+    for backend in ("auto", "sdpa", "softmax"):
+        built = model(attention=backend)
+        output = built(batch(given_fields, plan=random_plan(given_fields)))
+        output.loss.backward()
+        outcome[backend] = {"loss": output.loss.detach(), **gradients(built)}
+    for name, expected in outcome["softmax"].items():
+        for backend in ("auto", "sdpa"):
+            torch.testing.assert_close(outcome[backend][name], expected, rtol=1e-4, atol=1e-6)

@@ -134,3 +134,11 @@ def test_what_is_not_a_batch_is_refused_with_a_reason() -> None:
         built({"deph": torch.rand(2, 1, 8, 12)})
     with pytest.raises(ValueError, match="made from 'rgb'"):
         built({"rgb_std": torch.rand(2, 3, 16, 24)})
+
+
+def test_names_that_torch_cannot_hold_are_refused_before_it_tries() -> None:
+    containers = (torch.nn.ModuleDict(), torch.nn.ParameterDict())
+    taken = {name for container in containers for name in dir(container) if not name.startswith("_")}
+    for name in (*sorted(taken), "a.b", "", "_modules", "two words"):
+        with pytest.raises(ValueError, match="cannot be a name"):
+            ModalitySet(**{name: RGB(size=16, patch=8)})
