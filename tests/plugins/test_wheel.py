@@ -46,7 +46,7 @@ def run(installed: Path, tmp_path: Path) -> Run:
     """Run Python in another process and folder, with the installed wheel first on its path."""
 
     def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        settings = {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", **environment}
+        settings = {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1", **environment}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("MAETOOLKIT_")}
         return subprocess.run(
             [sys.executable, *arguments], cwd=tmp_path, env={**inherited, **settings}, capture_output=True, text=True
