@@ -1,4 +1,4 @@
-"""One MAE training step (forward, backward, fused AdamW) against Hugging Face transformers' ViTMAE and lightly's MAE.
+"""One MAE training step (forward, backward, fused AdamW) against ViTMAE of Hugging Face and MAE of lightly.
 
 The same batch of random images for all, per-patch standardised targets, 75 % hidden; each draws its own mask in the step.
 Run: `uv run --group bench python benchmarks/mae_step.py [--rounds N] [--size s|b] [--precision fp32|bf16]`

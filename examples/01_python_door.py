@@ -1,4 +1,4 @@
-"""Declare modalities, build a masked autoencoder, train it for a minute on ray-cast scenes, encode one modality alone."""
+"""Declare modalities, build a masked autoencoder, train it for a minute on scenes, encode one modality alone."""
 
 import torch
 

@@ -146,7 +146,7 @@ def _cached(allow: str | None, block: str) -> Registry:
 
 def entry_points() -> Iterable[Entry]:
     """The installed entry points of group `maetoolkit`."""
-    from importlib.metadata import entry_points as installed
+    from importlib_metadata import entry_points as installed
 
     return sorted(installed(group=PROJECT), key=lambda entry: (entry.name, entry.value))
 
@@ -155,7 +155,7 @@ def load(
     entries: Iterable[Entry], allow: frozenset[str] | None = None, block: frozenset[str] = frozenset()
 ) -> Registry:
     """The registry of the built-ins and `entries`; `allow` and `block` hold names of plugins or distributions."""
-    from importlib.metadata import version
+    from importlib_metadata import version
 
     # by its name: this room lies below those that the built-ins come from
     builtin = _load("builtin", PROJECT, version(PROJECT), lambda: importlib.import_module(f"{PROJECT}.builtin"))

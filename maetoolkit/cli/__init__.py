@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from typing import Any
 
 import click
@@ -65,6 +64,8 @@ class Maetool(click.Group):
 
 def _offered() -> Mapping[str, click.Command]:
     """All commands by name; where nothing is installed besides, they are known without asking the registry."""
+    from importlib_metadata import entry_points
+
     if os.environ.get(ALLOW) == "" or not entry_points(group="maetoolkit"):
         return COMMANDS
     from maetoolkit.plugins import registry

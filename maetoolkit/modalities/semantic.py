@@ -103,9 +103,9 @@ class Semantic(GridModality):
     def picture(self, values: Tensor, grid: tuple[int, ...] | None, truth: Tensor | None = None) -> np.ndarray:  # noqa: D102
         import numpy as np
 
-        from maetoolkit.modalities.palette import palette
+        from maetoolkit.modalities.palette import VOID, palette
 
-        colours = np.concatenate([palette(self.num_classes), np.full((1, 3), 40, np.uint8)])
+        colours = np.concatenate([palette(self.num_classes), np.array([VOID], np.uint8)])
         return colours[self.unpatchify(values[None], grid)[0].cpu().numpy()]
 
     def legend(self) -> Sequence[tuple[str, tuple[int, int, int]]]:  # noqa: D102

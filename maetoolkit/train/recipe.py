@@ -38,7 +38,8 @@ DEFAULT_TYPES = {
 UNIMPORTANT = (  # settings that do not change a run's numbers, so that a resumed run may change them
     ("name",), ("description",), ("published",), ("versions",), ("run",), ("stop_after",), ("micro_batch",),
     ("compile",), ("log",), ("report",), ("checkpoint",),
-    ("data", "workers"), ("encoder", "attention"), ("encoder", "checkpointing"),
+    ("data", "workers"),
+    ("data", "cache"), ("encoder", "attention"), ("encoder", "checkpointing"),
 )  # fmt: skip
 
 
