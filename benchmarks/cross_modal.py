@@ -2,7 +2,7 @@
 
 Trains a recipe on a folder, then again on the same folder with the training files of one modality shuffled against the
 others; both are measured on the intact validation images.
-Run: `uv run python benchmarks/cross_modal.py RECIPE ROOT WORK [--shuffle depth] [--only aligned|shuffled] [key=value ...]`
+Run: `uv run python benchmarks/cross_modal.py RECIPE ROOT WORK [--shuffle depth] [key=value ...]`
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ import click
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--to", "form", type=click.Choice(["timm", "safetensors"]), required=True, help="What to write.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder (timm) or file (safetensors); by default below RUN/export.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder (timm) or file (safetensors); by default below RUN/export."
+)
 @click.option("--modality", help="The input that timm's images are; by default the first image input.")
 def export(run: Path, form: str, out: Path | None, modality: str | None) -> None:
     """Write the encoder of RUN for timm, or all weights of RUN as safetensors, from its newest checkpoint."""

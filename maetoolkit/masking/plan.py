@@ -28,15 +28,12 @@ class MaskPlan:
     target: Mapping[str, Bool[Tensor, "B N"]]
 
     def among(self, layout: Layout) -> MaskPlan:
-        """The same plan for what is there: tokens that are absent are neither seen nor predicted."""
+        """The same plan for what is there: absent tokens are not seen; they may be predicted, and score nothing."""
         import torch
 
-        def present(flags: Tensor, field: str) -> Tensor:
-            return flags & torch.from_numpy(layout.present[field]).to(flags.device)
-
+        present = {name: torch.from_numpy(layout.present[name]) for name in self.visible}
         return MaskPlan(
-            {name: present(flags, name) for name, flags in self.visible.items()},
-            {name: present(flags, layout.sources[name]) for name, flags in self.target.items()},
+            {name: flags & present[name].to(flags.device) for name, flags in self.visible.items()}, self.target
         )
 
 

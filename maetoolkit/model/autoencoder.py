@@ -18,7 +18,7 @@ from maetoolkit.model.balance import Score
 from maetoolkit.model.decoder import CrossDecoder, DecoderDescription
 from maetoolkit.model.encoder import EncoderDescription, ViT
 from maetoolkit.model.objective import ObjectiveDescription, WeightedSum
-from maetoolkit.model.outputs import Encoded, Output, Reconstruction, everything_visible
+from maetoolkit.model.outputs import Encoded, Output, Reconstruction, everything_else, everything_visible
 from maetoolkit.model.positions import gather, positions_of
 from maetoolkit.model.pretrained import initialise_from
 from maetoolkit.randomness import Draw
@@ -187,6 +187,21 @@ class MaskedAutoencoder(nn.Module):
             per_token = mean.new_zeros(patches.present.numel()).index_copy(0, index, mean)
             token_loss[name] = per_token.unflatten(0, patches.present.shape)
         return Reconstruction(ready.patches, predicted, ready.plan, losses, token_loss)
+
+    def predict(self, batch: Batch | Mapping[str, Field | Tensor]) -> dict[str, Tensor]:
+        """Every field that was not given, made from all that was: whole entries (B, ...), in prepared values.
+
+        The way to get depth from colour alone: `predict({"colour": images})["depth"]` is (B, C, H, W).
+        """
+        batch = self._as_batch(batch)
+        plan = everything_else(Layout.of(self.modalities, batch.fields))
+        done = self.reconstruct(batch, plan)
+        wholes = {}
+        for name, flags in plan.target.items():
+            modality = self.modalities[name]
+            if modality.of is None and bool(flags.any()):
+                wholes[name] = modality.unpatchify(done.predicted[name], done.patches[name].grid)
+        return wholes
 
     @property
     def device(self) -> torch.device:

@@ -85,6 +85,14 @@ class Encoded:
         return self.route.num_tokens[name]
 
 
+def everything_else(layout: Layout) -> MaskPlan:
+    """All present tokens visible, and all absent ones of every output predicted."""
+    visible = {name: torch.from_numpy(layout.present[name]) for name in layout.inputs}
+    return MaskPlan(
+        visible, {name: ~torch.from_numpy(layout.present[source]) for name, source in layout.sources.items()}
+    )
+
+
 def everything_visible(layout: Layout) -> MaskPlan:
     """All present tokens visible and nothing to predict.
 
