@@ -1,6 +1,6 @@
 """One MAE training step (forward, backward, fused AdamW) against ViTMAE of Hugging Face and MAE of lightly.
 
-The same batch of random images for all, per-patch standardised targets, 75 % hidden; each draws its own mask in the step.
+The same batch of random images for all, per-patch standardised targets, 75 % hidden; each draws its own mask.
 Run: `uv run --group bench python benchmarks/mae_step.py [--rounds N] [--size s|b] [--precision fp32|bf16]`
 """
 
@@ -18,6 +18,7 @@ from torch import nn
 
 from maetoolkit import RGB, JointDecoder, MaskedAutoencoder, ModalitySet, Share, StandardizedRGB, ViT, WeightedSum
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SIZES = {"s": (384, 12, 6, 16), "b": (768, 12, 12, 8)}  # width, depth, heads, batch
 
 
@@ -85,6 +86,7 @@ def lightly(dim: int, depth: int, heads: int) -> Callable[[torch.Tensor], torch.
 
 
 def step(model: nn.Module, loss_of: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    model.to(DEVICE)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05, fused=True)
     model.train()
 
@@ -98,29 +100,34 @@ def step(model: nn.Module, loss_of: Callable[[torch.Tensor], torch.Tensor]) -> C
     return run
 
 
+MAKERS = {"maetoolkit": ours, "transformers ViTMAE": hugging_face, "lightly MAE": lightly}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--size", choices=SIZES, nargs="*", default=list(SIZES))
     parser.add_argument("--precision", choices=["fp32", "bf16"], nargs="*", default=["fp32", "bf16"])
+    parser.add_argument("--only", choices=MAKERS, nargs="*", default=list(MAKERS))
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     args = parser.parse_args()
     parts = [f"# MAE training step\n\n{provenance('python ' + ' '.join([Path(sys.argv[0]).name, *sys.argv[1:]]))}\n"]
     for size in args.size:
         *shape, batch = SIZES[size]
-        images = torch.randn(batch, 3, 224, 224)
-        makers = {"maetoolkit": ours, "transformers ViTMAE": hugging_face, "lightly MAE": lightly}
-        models = {name: make(*shape) for name, make in makers.items()}
+        images = torch.randn(batch, 3, 224, 224, device=DEVICE)
+        models = {name: MAKERS[name](*shape) for name in args.only}
         for precision in args.precision:
 
             def timed(run: Callable[[torch.Tensor], torch.Tensor], on: bool = precision == "bf16") -> None:
-                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=on):
+                with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=on):
                     run(images)  # noqa: B023
 
             calls = {name: (lambda run=run: timed(run)) for name, run in models.items()}
             seconds = interleave(calls, args.rounds)
-            parts.append(f"## ViT-{size.upper()}/16, batch {batch}, {precision}\n\n{table(seconds, 'maetoolkit')}\n")
+            parts.append(f"## ViT-{size.upper()}/16, batch {batch}, {precision}\n\n{table(seconds, args.only[0])}\n")
             print(parts[-1], flush=True)
-    (Path(__file__).parent / "results" / "mae_step.md").write_text("\n".join(parts))
+    args.results.mkdir(parents=True, exist_ok=True)
+    (args.results / "mae_step.md").write_text("\n".join(parts))
 
 
 if __name__ == "__main__":
