@@ -97,6 +97,10 @@ class Modality(Description, ABC):
         """Token grid (or None) and number of tokens of a field, or of the declared size where there is none."""
         return None, self.num_tokens if field is None or field.present.ndim == 1 else field.present.shape[1]
 
+    def check(self, field: Field) -> None:
+        """Raise ValueError where values given from Python cannot be of this kind (shape, type, range)."""
+        self.layout(field)
+
     def prepare(self, field: Field) -> Field:
         """Normalise whole entries before cutting (mean and std, robust depth); sets `valid`."""
         return field

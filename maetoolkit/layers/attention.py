@@ -43,7 +43,7 @@ def attend(
 
 
 def choose(q: Tensor, keys: Segments) -> Backend:
-    """The backend for a device, dtype and length, from measurements (`benchmarks/attention.py`)."""
+    """The backend for a device, dtype and length, from measurements (`benchmarks/results/attention.md`)."""
     if q.is_cuda:
         half = q.dtype in (torch.float16, torch.bfloat16)
         if half and xformers_ops() is not None:

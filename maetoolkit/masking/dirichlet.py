@@ -120,7 +120,7 @@ class DirichletSampler(MaskSampler):
             alphas = alphas * alpha
         if self.settings.subsets:
             picked = (stream.integers(1, 2 ** len(chosen)) >> np.arange(len(chosen))) & 1
-            if self.settings.rounding == "published":
+            if self.settings.rounding == "published" and alpha != "inf":
                 alphas = picked * alphas + SUBSET_ALPHA
             else:
                 chosen, alphas = chosen[picked == 1], alphas[picked == 1]

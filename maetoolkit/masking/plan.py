@@ -28,13 +28,30 @@ class MaskPlan:
     target: Mapping[str, Bool[Tensor, "B N"]]
 
     def among(self, layout: Layout) -> MaskPlan:
-        """The same plan for what is there: absent tokens are not seen; they may be predicted, and score nothing."""
+        """The same plan for what is there: absent tokens are not seen; they may be predicted, and score nothing.
+
+        Inputs that are not named are not seen, outputs that are not named are not predicted.
+        """
         import torch
 
-        present = {name: torch.from_numpy(layout.present[name]) for name in self.visible}
-        return MaskPlan(
-            {name: flags & present[name].to(flags.device) for name, flags in self.visible.items()}, self.target
-        )
+        self._check(layout)
+        present = {name: torch.from_numpy(flags) for name, flags in layout.present.items()}
+        none = {name: torch.zeros_like(flags) for name, flags in present.items()}
+        visible = {name: self.visible.get(name, none[name]) for name in layout.inputs}
+        target = {name: self.target.get(name, none[source]) for name, source in layout.sources.items()}
+        return MaskPlan({name: flags & present[name].to(flags.device) for name, flags in visible.items()}, target)
+
+    def _check(self, layout: Layout) -> None:
+        """Raise ValueError where a mask is for no entry, of another shape, or no bool."""
+        fields = {"visible": {name: name for name in layout.inputs}, "target": dict(layout.sources)}
+        for what, masks in (("visible", self.visible), ("target", self.target)):
+            for name, flags in masks.items():
+                if name not in fields[what]:
+                    raise ValueError(f"plan: {what} has {name!r}; expected only {', '.join(fields[what])}")
+                shape = layout.present[fields[what][name]].shape
+                if tuple(flags.shape) != shape or flags.dtype.is_floating_point or flags.dtype.itemsize != 1:
+                    found = f"{flags.dtype} of shape {tuple(flags.shape)}"
+                    raise ValueError(f"plan: {what}[{name!r}] must be bool of shape {shape}, found {found}")
 
 
 @dataclass(frozen=True)

@@ -108,13 +108,13 @@ class GridModality(Modality, ABC):
     def layout(self, field: Field | None) -> tuple[tuple[int, ...] | None, int]:  # noqa: D102
         if field is None:
             return self.grid, self.num_tokens
-        spatial = tuple(field.values.shape[-self.num_axes :])
+        found = tuple(field.values.shape)
+        if len(found) != 1 + self.has_channels + self.num_axes or (self.has_channels and found[1] != self.channels):
+            expected = ("batch", *self.shape)
+            raise ValueError(f"expected values with axes {expected}, found {found}; move axes, or set `channels`")
+        spatial = found[-self.num_axes :]
         if any(n % p for n, p in zip(spatial, self.cell, strict=True)):
             raise ValueError(f"values of size {spatial} cannot be cut into patches of {self.cell}; crop or resize them")
-        if self.has_channels and field.values.shape[1:2] != (self.channels,):
-            raise ValueError(
-                f"expected values (B, {self.channels}, ...), found {tuple(field.values.shape)}; set `channels`"
-            )
         grid = tuple(n // p for n, p in zip(spatial, self.cell, strict=True))
         return grid, math.prod(grid)
 

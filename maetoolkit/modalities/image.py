@@ -66,6 +66,8 @@ class RGB(GridModality):
             raise ValueError(
                 f"expected {self.channels} channels, found an array of shape {value.shape}; set `channels`"
             )
+        if self.scale is None and value.dtype.kind in "iu" and value.dtype.itemsize > 2:
+            raise ValueError(f"expected 8 or 16 bits per value, found {value.dtype}; set `scale` to the largest value")
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise ValueError("expected finite values, found NaN or infinity; repair or remove the file")
         return value
@@ -78,7 +80,18 @@ class RGB(GridModality):
         values = field.values
         scale = self.scale or (1.0 if values.is_floating_point() else float(torch.iinfo(values.dtype).max))
         mean, std = (torch.tensor(s, device=values.device).view(-1, 1, 1) for s in self.statistics())
-        return Field((values.float() - mean * scale) / (std * scale), field.present, field.valid)
+        return Field((values.float() / scale - mean) / std, field.present, field.valid)
+
+    def check(self, field: Field) -> None:  # noqa: D102
+        super().check(field)
+        if self.scale is None and str(field.values.dtype) in ("torch.int32", "torch.int64", "torch.bool"):
+            raise ValueError(f"expected uint8, uint16 or floats, found {field.values.dtype}; convert, or set `scale`")
+
+    def collate(self, values: Sequence[np.ndarray | None]) -> Field:  # noqa: D102
+        mixed = len({value.dtype for value in values if value is not None}) > 1
+        if mixed and self.scale is None:  # stacking alone would give all of them the scale of the widest type
+            values = [None if value is None else _in_unit_range(value) for value in values]
+        return super().collate(values)
 
     @property
     def resampling(self) -> Literal["nearest", "bilinear", "bicubic"]:  # noqa: D102
@@ -91,6 +104,13 @@ class RGB(GridModality):
         image = self.unpatchify(values[None], grid)[0].cpu().float() * std + mean
         bands = self.bands_shown or ((0, 1, 2) if self.channels > 2 else (0, 0, 0))
         return (image[list(bands)].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def _in_unit_range(value: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    largest = 1.0 if value.dtype.kind == "f" else np.iinfo(value.dtype).max
+    return value.astype(np.float32) / np.float32(largest)
 
 
 class StandardizedRGB(Modality):

@@ -63,6 +63,19 @@ class Semantic(GridModality):
             )
         return labels if labels.dtype == np.uint8 else labels.astype(np.int64)
 
+    def check(self, field: Field) -> None:  # noqa: D102
+        super().check(field)
+        values = field.values
+        if values.is_floating_point():
+            raise ValueError(f"expected integer labels, found {values.dtype}; convert with .long()")
+        wrong = (values < 0) | (values >= self.num_classes)
+        if self.void is not None:
+            wrong &= values != self.void
+        if bool(wrong.any()):
+            raise ValueError(
+                f"expected labels below {self.num_classes}, found {int(values[wrong][0])}; set `num_classes`"
+            )
+
     def prepare(self, field: Field) -> Field:  # noqa: D102
         from maetoolkit.tokens import Field
 

@@ -72,6 +72,7 @@ class MaskedAutoencoder(nn.Module):
                 for name, source in sources.items()
             }
         )
+        self.full_precision = frozenset(getattr(decoder, "fp32", ()))
         self.objective = objective.build(modalities.outputs)
         stacks = decoder.stacks(modalities.outputs)
         self.router = Router(given, sources, encoder.num_global_tokens, stacks, decoder.with_globals)
@@ -96,7 +97,7 @@ class MaskedAutoencoder(nn.Module):
         ready = self.cut(batch, plan, progress)
         latent = self.encoder(self.embed(ready.patches, ready.route), self.encoder.draw_keep(ready.draw, self.device))
         features = self.decoder(latent, ready.patches, ready.route)
-        predictions = {name: head(features[name]) for name, head in self.heads.items()}
+        predictions = self.predictions(features)
         scores = self.score(predictions, ready)
         loss, losses = self.objective(scores, ready.route.num_samples, totals, share)
         return Output(loss, losses, predictions, scores, ready.plan, ready.route)
@@ -128,6 +129,15 @@ class MaskedAutoencoder(nn.Module):
             parts.append(tokenizer(content) + positions_of(self.positions[name], patches[name], route.visible[name]))
         return Packed(torch.cat(parts).index_select(0, route.order), route.segments)
 
+    def predictions(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Every head on its features, in the precision that its decoder ran in."""
+        found, device = {}, self.device.type
+        for name, head in self.heads.items():
+            half = name not in self.full_precision and torch.is_autocast_enabled(device)
+            with torch.autocast(device, dtype=torch.get_autocast_dtype(device), enabled=half):
+                found[name] = head(features[name])
+        return found
+
     def score(self, predictions: Mapping[str, Tensor], ready: Ready) -> dict[str, Score]:
         """Compare predictions with their targets; tokens that do not exist count nothing."""
         scores = {}
@@ -143,9 +153,9 @@ class MaskedAutoencoder(nn.Module):
         return scores
 
     @torch.no_grad()
-    def count(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+    def count(self, batch: Batch, progress: float = 0.0) -> dict[str, Float[Tensor, ""]]:
         """The divisor of every output's loss for this batch, before any prediction; adds up over a step."""
-        ready = self.cut(batch)
+        ready = self.cut(batch, None, progress)
         divisors = {}
         for name in self.modalities.outputs:
             target, valid, exists = self._targets(name, self._source(name, ready.patches), ready.route.target[name])
@@ -164,6 +174,8 @@ class MaskedAutoencoder(nn.Module):
         plan = everything_visible(Layout.of(self.modalities, batch.fields))
         route = map_tensors(self.router(plan), lambda index: index.to(self.device))
         states = self.encoder.layers(self.embed(patches, route))
+        if wrong := [number for number in layers or () if not -len(states) <= number < len(states)]:
+            raise ValueError(f"layers: the encoder has blocks 0 to {len(states) - 1}, found {wrong[0]}")
         chosen = tuple(states[number] for number in layers or ())
         grids = {name: patches[name].grid for name in self.modalities.inputs}
         return Encoded(states[-1], route, self.encoder.global_tokens.shape[1], grids, chosen)
@@ -174,7 +186,7 @@ class MaskedAutoencoder(nn.Module):
         ready = self.cut(batch, plan)
         route = ready.route
         features = self.decoder(self.encoder(self.embed(ready.patches, route)), ready.patches, route)
-        predictions = {name: head(features[name]) for name, head in self.heads.items()}
+        predictions = self.predictions(features)
         scores = self.score(predictions, ready)
         _, losses = self.objective(scores, route.num_samples)
         predicted, token_loss = {}, {}
@@ -228,6 +240,11 @@ class MaskedAutoencoder(nn.Module):
                 if self.modalities[name].of is not None:
                     raise ValueError(f"{name!r} has no data of its own: it is made from {self.modalities[name].of!r}")
             fields = {name: value if isinstance(value, Field) else Field.of(value) for name, value in batch.items()}
+            for name, field in fields.items():
+                try:
+                    self.modalities[name].check(field)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
             sizes = {name: len(field) for name, field in fields.items()}
             if not sizes or len(set(sizes.values())) != 1:
                 raise ValueError(f"expected fields of one batch size, found {sizes}")

@@ -32,13 +32,15 @@ class StepLosses:
         return dict(zip(names, ranks.sum(stacked).tolist(), strict=True))
 
 
-def total_counts(module: Any, batches: Sequence[Batch], ranks: Ranks) -> dict[str, Tensor] | None:
+def total_counts(
+    module: Any, batches: Sequence[Batch], ranks: Ranks, progress: float = 0.0
+) -> dict[str, Tensor] | None:
     """The divisor of each output's loss over all micro-batches and ranks; None where there is only one of them."""
     import torch
 
     if len(batches) == 1 and ranks.world == 1:
         return None
-    counts = [module.count(batch) for batch in batches]
+    counts = [module.count(batch, progress) for batch in batches]
     names = list(counts[0])
     summed = ranks.sum(torch.stack([torch.stack([count[name] for name in names]) for count in counts]).sum(0))
     return dict(zip(names, summed, strict=True))
@@ -54,7 +56,7 @@ def compute_gradients(
     """
     import torch
 
-    totals = total_counts(module, batches, ranks)
+    totals = total_counts(module, batches, ranks, progress)
     share = 1.0 / (len(batches) * ranks.world)
     given: dict[str, Any] = {} if totals is None else {"totals": totals, "share": share}
     parts, losses, scores = [], [], []
