@@ -45,7 +45,10 @@ def image_input(model: MaskedAutoencoder, entry: str | None) -> str:
     fitting = [
         name
         for name, tokenizer in model.tokenizers.items()
-        if isinstance(tokenizer, PatchProjection) and len(model.modalities[name].content) == 3
+        if isinstance(tokenizer, PatchProjection)
+        and len(model.modalities[name].content) == 3
+        and isinstance(position := model.positions[name], GridPosition)
+        and len(position.grid) == 2
     ]
     if entry is None and fitting:
         return fitting[0]
@@ -55,25 +58,35 @@ def image_input(model: MaskedAutoencoder, entry: str | None) -> str:
 
 
 def timm_state(model: MaskedAutoencoder, name: str) -> dict[str, Tensor]:
-    """The encoder's weights, with the tokenizer and positions of one input, under timm's names."""
+    """The encoder's weights, with the tokenizer and positions of one input, under timm's names.
+
+    timm's projection has no bias before a pre-norm; there ours goes into the positions, to which it is added anyway.
+    """
     encoder, content = model.encoder, model.modalities[name].content
     num_globals = encoder.global_tokens.shape[1]
     tokenizer, position = model.tokenizers[name], model.positions[name]
     assert isinstance(tokenizer, PatchProjection)
     assert isinstance(position, GridPosition)
     projection = tokenizer.proj
-    rows = torch.cat([position.table.new_zeros(num_globals, encoder.dim), position.table])
+    cells = position.table + projection.bias if pre_norm(model) else position.table
+    rows = torch.cat([cells.new_zeros(num_globals, encoder.dim), cells])
     state = {k: v for k, v in encoder.state_dict().items() if k.startswith(("blocks.", "norm.", "norm_pre."))}
     state |= {
         "patch_embed.proj.weight": projection.weight.unflatten(1, content),
-        "patch_embed.proj.bias": projection.bias,
         "pos_embed": rows[None],
     }
+    if not pre_norm(model):
+        state["patch_embed.proj.bias"] = projection.bias
     if num_globals:
         state["cls_token"] = encoder.global_tokens[:, :1]
     if num_globals > 1:
         state["reg_token"] = encoder.global_tokens[:, 1:]
     return {key: value.detach().clone() for key, value in state.items()}
+
+
+def pre_norm(model: MaskedAutoencoder) -> bool:
+    """Whether the encoder normalises its tokens before the first block (CLIP)."""
+    return not isinstance(model.encoder.norm_pre, torch.nn.Identity)
 
 
 def timm_config(model: MaskedAutoencoder, name: str) -> dict[str, Any]:
@@ -91,11 +104,17 @@ def timm_config(model: MaskedAutoencoder, name: str) -> dict[str, Any]:
         "in_chans": channels,
         "class_token": num_globals > 0,
         "reg_tokens": max(num_globals - 1, 0),
+        "no_embed_class": False,
         "global_pool": "token" if num_globals else "",
+        "fc_norm": False,
+        "pre_norm": pre_norm(model),
         "final_norm": not isinstance(encoder.norm, torch.nn.Identity),
     }
     if encoder.architecture is None:
-        ratio = block.mlp.get_parameter("fc1.bias").numel() / encoder.dim
+        hidden = block.mlp.get_parameter("fc1.bias").numel()
+        ratio = hidden / encoder.dim
+        if int(encoder.dim * ratio) != hidden:  # timm rounds the product down
+            ratio = (hidden + 0.5) / encoder.dim
         args |= {
             "embed_dim": encoder.dim,
             "depth": len(encoder.blocks),

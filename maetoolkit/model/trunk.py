@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
-from timm.layers import calculate_drop_path_rates
-from timm.models.vision_transformer import VisionTransformer
+from timm.layers import Attention, PatchEmbed, calculate_drop_path_rates
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from maetoolkit.errors import ConfigError
 from maetoolkit.layers.block import LayerNorm, PackedAttention, PackedBlock, expand_to_tokens
 from maetoolkit.layers.initialise import initialise_, token
 from maetoolkit.tokens import Packed
@@ -63,13 +64,9 @@ class Trunk(nn.Module):
 def build_trunk(settings: ViT) -> Trunk:
     """The trunk that `settings` describe.
 
-    Raises ValueError for a timm name that is unknown, is no `VisionTransformer`, or has blocks of another kind.
+    Raises ConfigError for a timm name that is unknown, is no `VisionTransformer`, or has other blocks or patches.
     """
-    vit = _named(settings.name) if settings.name else _sized(settings)
-    if not settings.final_norm:
-        vit.norm = nn.Identity()
-    elif isinstance(vit.norm, nn.Identity):
-        vit.norm = LayerNorm(vit.embed_dim)
+    vit = _named(settings) if settings.name else _sized(settings)
     trunk = Trunk(vit, settings)
     initialise_(trunk.blocks, settings.separate_qkv)
     for module in trunk.blocks.modules():
@@ -85,6 +82,7 @@ def _sized(settings: ViT) -> VisionTransformer:
         num_heads=settings.heads,
         mlp_ratio=settings.mlp_ratio,
         num_classes=0,
+        final_norm=settings.final_norm,
         weight_init="skip",
         norm_layer=LayerNorm,
         block_fn=PackedBlock,
@@ -92,19 +90,38 @@ def _sized(settings: ViT) -> VisionTransformer:
     )
 
 
-def _named(name: str) -> VisionTransformer:
+def _named(settings: ViT) -> VisionTransformer:
+    """timm's model with its blocks on packed tokens; what is not a plain ViT in timm's own hands is refused."""
     import timm
 
+    name = str(settings.name)
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('.')[0].removeprefix('vit_')}*")[:3] or timm.list_models("vit_base*")[:3]
-        raise ValueError(f"encoder.name: timm has no model {name!r}; near ones are {', '.join(near)}")
+        raise ConfigError(f"encoder.name: timm has no model {name!r}; near ones are {', '.join(near)}")
+    norms: dict[str, Any] = {"final_norm": settings.final_norm, "fc_norm": False}  # one norm, on every token
     packed: dict[str, Any] = {"block_fn": PackedBlock, "attn_layer": PackedAttention, "weight_init": "skip"}
     try:
-        vit = timm.create_model(name, pretrained=False, num_classes=0, **packed)
-    except TypeError as error:
-        raise ValueError(
-            f"encoder.name: {name!r} is not a plain timm VisionTransformer ({error}); use a vit_* model"
-        ) from error
-    if not isinstance(vit, VisionTransformer) or any(type(block) is not PackedBlock for block in vit.blocks):
-        raise ValueError(f"encoder.name: {name!r} has no plain ViT blocks ({type(vit).__name__}); use a vit_* model")
+        with torch.device("meta"):
+            found = _not_plain(timm.create_model(name, pretrained=False, num_classes=0))
+        vit = None if found else timm.create_model(name, pretrained=False, num_classes=0, **norms, **packed)
+    except Exception as error:
+        found, vit = str(error), None
+    if vit is None:
+        raise ConfigError(f"encoder.name: {name!r} is not a plain timm VisionTransformer ({found}); use a vit_* model")
     return vit
+
+
+def _not_plain(model: nn.Module) -> str | None:
+    """The first part of timm's model that a Trunk or a patch projection cannot stand for."""
+    if type(model) is not VisionTransformer:
+        return f"it is a {type(model).__name__}"
+    if type(model.patch_embed) is not PatchEmbed:
+        return f"its patches go through {type(model.patch_embed).__name__}"
+    if not isinstance(model.patch_embed.norm, nn.Identity):
+        return f"its patches go through {type(model.patch_embed.norm).__name__}"
+    for block in model.blocks:
+        if type(block) is not Block:
+            return f"its blocks are {type(block).__name__}"
+        if type(block.attn) is not Attention:
+            return f"its attention is {type(block.attn).__name__}"
+    return None
