@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from maetoolkit.evaluate.baselines import Comparison, compare_done, continuous, mean_map, predict
+from maetoolkit.evaluate.interaction import Interaction, interaction
 from maetoolkit.evaluate.reconstruct import SHARES, batches, choose, error_by_visible, with_masks
 from maetoolkit.masking.plan import Layout
 from maetoolkit.randomness import Draw
@@ -43,7 +44,7 @@ class Findings:
     subset: where the samples are from; batch: those with pictures, laid out as `layout`; masks: reconstructions of it,
     one per mask; transfers: input -> everything else predicted from it alone; num_visible, errors: loss per output by
     visible patches; comparisons: (given, output) -> losses beside the baselines', given "" for the sampler's own masks;
-    draws: plans of one sample.
+    draws: plans of one sample; interactions: what one patch in another hue changes, for the samples where it applies.
     """
 
     subset: Subset
@@ -56,6 +57,7 @@ class Findings:
     comparisons: Mapping[tuple[str, str], Comparison]
     draws: MaskPlan | None
     layout: Layout
+    interactions: Sequence[Interaction] = ()
 
 
 def look(
@@ -90,6 +92,7 @@ def look(
             comparisons=_comparisons(model, compared, averaged, seed),
             draws=_draws(model, layout, seed),
             layout=layout,
+            interactions=_interactions(model, batch),
         )
     finally:
         model.train(was_training)
@@ -122,6 +125,11 @@ def _comparisons(
                 if comparison.model.count:
                     found[given, name] = comparison
     return found
+
+
+def _interactions(model: MaskedAutoencoder, batch: Batch) -> list[Interaction]:
+    found = (interaction(model, batch, sample) for sample in range(len(batch)))
+    return [one for one in found if one is not None]
 
 
 def _draws(model: MaskedAutoencoder, layout: Layout, seed: int, num: int = 40) -> MaskPlan | None:

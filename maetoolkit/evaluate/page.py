@@ -20,12 +20,14 @@ from maetoolkit.evaluate.reconstruct import View, views
 
 if TYPE_CHECKING:
     from maetoolkit.evaluate.findings import Findings
+    from maetoolkit.evaluate.interaction import Interaction
     from maetoolkit.evaluate.pictures import Picture
     from maetoolkit.model.autoencoder import MaskedAutoencoder
     from maetoolkit.train.recipe import Recipe
 
 LOSSY_ABOVE = 40_000
 MOST_TRANSFERS = 4
+MOST_INTERACTIONS = 2
 
 
 def render(
@@ -63,6 +65,8 @@ def render(
         num_masks=len(found.masks),
         transfers=[transfer_rows(model, found, at) for at in range(min(MOST_TRANSFERS, len(found.batch)))],
         outputs=model.modalities.outputs,
+        interactions=[interaction_rows(one) for one in found.interactions[:MOST_INTERACTIONS]],
+        hues=hue_rows(found),
         comparisons=comparison_rows(found),
         errors=error_curves(found.errors, found.num_visible, trained_at, colours),
         legends=legends(model, found),
@@ -129,6 +133,28 @@ def transfer_rows(model: MaskedAutoencoder, found: Findings, sample: int) -> dic
         rows.append({"given": given, "picture": look[given].given, "cells": cells})
         truths = {name: look[name].truth if name in look else None for name in model.modalities.outputs}
     return {"key": found.batch.keys[sample], "rows": rows, "truths": list(truths.values())}
+
+
+def interaction_rows(one: Interaction) -> dict[str, Any]:
+    """One sample with a patch in several hues: its pictures and the heads of their columns."""
+    heads = [f"hue + {round(360 * turn)}°" if turn else "as it is" for turn in one.turns]
+    return {"of": one, "heads": heads}
+
+
+def hue_rows(found: Findings) -> list[dict[str, Any]]:
+    """Mean change inside and outside of the regions over the samples that know theirs; everywhere, then matched."""
+    changes = [one.change for one in found.interactions if one.change is not None]
+    kinds = {
+        "anywhere": [(change.inside, change.outside) for change in changes],
+        "at the same distance": [change.matched for change in changes if change.matched is not None],
+    }
+    rows = []
+    for where, pairs in kinds.items():
+        if pairs:
+            inside, outside = (sum(part) / len(pairs) for part in zip(*pairs, strict=True))
+            ratio = inside / outside if outside else math.nan
+            rows.append({"where": where, "inside": inside, "outside": outside, "ratio": ratio, "num": len(pairs)})
+    return rows
 
 
 def comparison_rows(found: Findings) -> list[dict[str, Any]]:

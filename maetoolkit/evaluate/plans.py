@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,14 @@ def given_only(layout: Layout, names: Collection[str]) -> MaskPlan:
     if unknown:
         raise ValueError(f"{unknown[0]!r} is not given to the encoder; there are: {', '.join(layout.inputs)}")
     visible = {n: layout.present[n] if n in names else np.zeros_like(layout.present[n]) for n in layout.inputs}
+    return complete(layout, visible, "masked")
+
+
+def given_and_patches(layout: Layout, name: str, tokens: Sequence[int]) -> MaskPlan:
+    """All present tokens of every other input are visible, and only those numbered `tokens` of the input `name`."""
+    visible = {other: layout.present[other].copy() for other in layout.inputs}
+    chosen = np.isin(np.arange(layout.present[name].shape[1]), tokens)
+    visible[name] = layout.present[name] & chosen
     return complete(layout, visible, "masked")
 
 

@@ -79,7 +79,14 @@ def test_a_run_ends_with_a_report_that_needs_nothing_else(tmp_path):
     pretrain(recipe, callbacks=[reporter])
     html = reporter.written.read_text(encoding="utf-8")
     assert_self_contained(html)
-    for heading in ("Reconstructions", "From one modality alone", "Beside simple predictors", "Training", "Masks"):
+    for heading in (
+        "Reconstructions",
+        "From one modality alone",
+        "One patch, another hue",
+        "Beside simple predictors",
+        "Training",
+        "Masks",
+    ):
         assert f"<h2>{heading}</h2>" in html
     assert "tiny &lt;run&gt;" in html
     assert "validation/" in html
@@ -105,6 +112,17 @@ def test_one_modality_and_no_validation_set_make_a_report(tmp_path):
     assert_self_contained(html)
     assert "training set" in html
     assert "From one modality alone" not in html
+    assert "another hue" not in html
+
+
+def test_a_report_without_colour_has_no_hues_and_one_without_labels_has_no_numbers_of_them(tmp_path):
+    for name, entries in (("none", {"depth": DEPTH, "semantic": LABELS}), ("pictures", {"rgb": RGB, "depth": DEPTH})):
+        (tmp_path / name).mkdir()
+        recipe = recipe_of(tmp_path / name, **entries)
+        html = report_of(tmp_path / name, recipe, recipe.data.open(recipe.modality_set, "train"))
+        assert_self_contained(html)
+        assert ("One patch, another hue" in html) == (name == "pictures")
+        assert "at the same distance" not in html
 
 
 def test_absent_entries_are_named_and_keys_cannot_inject_anything(tmp_path):
