@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -28,13 +29,18 @@ class Description(BaseModel):
         return type(self).model_validate({**self.model_dump(), **changes})
 
 
-def _pairs(value: Any) -> Any:
-    return tuple(value.items()) if isinstance(value, Mapping) else value
+def pairs(value: Any) -> Any:
+    """A mapping as a tuple of pairs, which can be hashed; anything but these two is no mapping."""
+    if isinstance(value, tuple):
+        return value
+    if not isinstance(value, Mapping):
+        raise PydanticCustomError("mapping_type", "Input should be a mapping")
+    return tuple(value.items())
 
 
 NumberByName = Annotated[
     tuple[tuple[str, float], ...],
-    BeforeValidator(_pairs),
+    BeforeValidator(pairs),
     PlainSerializer(dict),
     WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}}),
 ]

@@ -61,8 +61,9 @@ class Plugin:
 
     @property
     def owner(self) -> str:
-        """Name, distribution and version, for messages."""
-        return f"plugin {self.name!r} ({self.distribution} {self.version})".replace(" )", ")")
+        """Name, distribution and version where it has them, for messages."""
+        origin = f" ({self.distribution} {self.version})" if self.distribution else ""
+        return f"plugin {self.name!r}{origin}"
 
 
 class UnknownNameError(ConfigError, KeyError):

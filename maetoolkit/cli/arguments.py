@@ -29,6 +29,10 @@ def recipe_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def check_run(run: Path) -> None:
     """Raise ConfigError, before torch is imported, where `run` is no run directory."""
-    if not (run / "recipe.yaml").is_file():
+    try:
+        there = (run / "recipe.yaml").is_file()
         found = "a folder without recipe.yaml" if run.is_dir() else "a file" if run.exists() else "nothing there"
+    except OSError as error:
+        raise ConfigError(f"{run}: cannot be read ({error.strerror}); expected a run of this user") from None
+    if not there:
         raise ConfigError(f"{run}: expected a run directory, as `maetool pretrain` writes it; found {found}")

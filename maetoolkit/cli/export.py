@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+
+from maetoolkit.errors import ConfigError
 
 
 @click.command()
@@ -23,12 +27,26 @@ def export(run: Path, form: str, out: Path | None, modality: str | None) -> None
     from maetoolkit.train.run import load_run
 
     _, model = load_run(run)
-    if form == "timm":
-        from maetoolkit.export.timm import export_timm
+    out = out or run / "export" / ("timm" if form == "timm" else "model.safetensors")
+    with written_to(out):
+        if form == "timm":
+            from maetoolkit.export.timm import export_timm
 
-        written = export_timm(model, out or run / "export" / "timm", modality)
-    else:
-        from maetoolkit.export.weights import export_weights
+            export_timm(model, out, modality)
+        else:
+            from maetoolkit.export.weights import export_weights
 
-        written = export_weights(model, out or run / "export" / "model.safetensors")
-    click.echo(str(written))
+            export_weights(model, out)
+    click.echo(str(out))
+
+
+@contextmanager
+def written_to(out: Path) -> Iterator[None]:
+    """Turn what the system or safetensors says of `out` into a ConfigError."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise ConfigError(f"{out}: cannot be written ({reason}); choose another place with --out") from error

@@ -42,8 +42,9 @@ def shape_only(recipe: Recipe) -> tuple[MaskedAutoencoder, Batch]:
     from maetoolkit.tokens import Batch, Field
     from maetoolkit.train.run import build_model
 
-    if getattr(recipe.encoder, "init", None) is not None:  # its weights do not matter here
-        recipe = recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update={"init": None})})
+    # neither its first weights nor this machine's way to attend matter here
+    indifferent = {k: v for k, v in {"init": None, "attention": "auto"}.items() if hasattr(recipe.encoder, k)}
+    recipe = recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update=indifferent)})
     with torch.device("meta"):
         model = build_model(recipe)
     modalities = recipe.modality_set

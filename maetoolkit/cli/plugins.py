@@ -15,7 +15,8 @@ def plugins() -> None:
 
     known = registry()
     for plugin in known.plugins:
-        click.secho(f"{plugin.name}  ({plugin.distribution} {plugin.version})".replace(" )", ")"), bold=True, nl=False)
+        origin = f"  ({plugin.distribution} {plugin.version})" if plugin.distribution else ""
+        click.secho(f"{plugin.name}{origin}", bold=True, nl=False)
         click.secho(f"  {plugin.status}", fg={"loaded": "green", "blocked": "yellow"}.get(plugin.status, "red"))
         if plugin.reason:
             click.echo(f"  {plugin.reason}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from maetoolkit.data.listing import check_root, contents, find_split, join, list_stream
+from maetoolkit.data.listing import check_root, contents, find_split, is_folder, join, list_stream
 from maetoolkit.data.source import FolderName, Samples, Source, Subset
 from maetoolkit.errors import DataError
 from maetoolkit.randomness import key as hash_key
@@ -43,7 +43,7 @@ class Folder(Source):
         if subset == "train":
             return self._open(find_split(root, self.split), modalities, held_out=False)
         if isinstance(self.validation, str):
-            if (root / self.validation).is_dir():
+            if is_folder(root / self.validation, "data.validation"):
                 return self._open(root / self.validation, modalities, held_out=None)
             if self.validation != type(self).model_fields["validation"].default:
                 raise DataError(

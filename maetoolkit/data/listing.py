@@ -19,6 +19,15 @@ log = logging.getLogger(__name__)
 MOST_NAMES = 8
 
 
+def is_folder(path: Path, setting: str) -> bool:
+    """Whether there is such a folder. Raises DataError, with the setting that named it, where that cannot be known."""
+    try:
+        return path.is_dir()
+    except OSError as error:
+        remedy = "give one that this user may read, or change its permissions"
+        raise DataError(f"{setting}: {path} cannot be read ({error.strerror}); {remedy}") from error
+
+
 def check_root(root: Path) -> None:
     """Raise DataError where the root is no folder, with the nearest one that exists and what lies in it."""
     try:
@@ -35,7 +44,7 @@ def check_root(root: Path) -> None:
 def find_split(root: Path, split: str | None) -> Path:
     """The folder that holds the modality folders. Raises DataError where `split` is not there."""
     folder = root if split is None else root / split
-    if not folder.is_dir():
+    if not is_folder(folder, "data.split"):
         raise DataError(
             f"data.split: {folder} does not exist; {contents(root, str(split))} "
             "(data.split=null where the modality folders lie in the root itself)"
@@ -65,7 +74,7 @@ def list_stream(folder: Path, stream: str, name: str, modality: Modality) -> dic
     if not suffixes:
         raise ConfigError(f"modalities.{name}: type {modality.type!r} cannot be read from files")  # type: ignore[attr-defined]
     base = folder / stream
-    if not base.is_dir():
+    if not is_folder(base, f"data.streams.{name}"):
         raise DataError(
             f"{base} does not exist, expected the files of modality {name!r}; {contents(folder, stream)} "
             f"(data.streams.{name}=FOLDER reads another one)"

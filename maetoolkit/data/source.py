@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from maetoolkit.description import Description
+from maetoolkit.description import Description, pairs
 from maetoolkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from maetoolkit.modality import ModalitySet
 
 Subset = Literal["train", "validation"]
-
-
-def _pairs(value: Any) -> Any:
-    return tuple(value.items()) if isinstance(value, Mapping) else value
 
 
 def _below(name: str) -> str:
@@ -37,7 +33,7 @@ FolderName = Annotated[str, AfterValidator(_below)]
 
 StreamByEntry = Annotated[
     tuple[tuple[str, FolderName], ...],
-    BeforeValidator(_pairs),
+    BeforeValidator(pairs),
     PlainSerializer(dict),
     WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}}),
 ]

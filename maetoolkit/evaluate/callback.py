@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maetoolkit.errors import ConfigError, DataError
 from maetoolkit.train.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -29,8 +30,12 @@ class Reporter(Callback):
             self._write(run, quick=True)
 
     def on_end(self, run: Run) -> None:
-        """Write the full report."""
-        self._write(run, quick=False)
+        """Write the full report. Raises DataError where a sample or the file is at fault, with what to do."""
+        try:
+            self._write(run, quick=False)
+        except (ConfigError, DataError) as error:
+            remedy = f"once this is mended, `maetool report {run.path}` writes the report"
+            raise DataError(f"{error}; {remedy}") from error
 
     def _write(self, run: Run, quick: bool) -> None:
         from maetoolkit.evaluate.findings import Effort

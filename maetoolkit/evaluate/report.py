@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maetoolkit.errors import ConfigError
+
 if TYPE_CHECKING:
     from maetoolkit.data.source import Samples
     from maetoolkit.evaluate.findings import Effort
@@ -48,7 +50,10 @@ def report_on(
     num_steps: int,
     effort: Effort | None = None,
 ) -> Path:
-    """Write the report of a model at hand, trained for `step` of `num_steps` steps on `samples`, into `path`."""
+    """Write the report of a model at hand, trained for `step` of `num_steps` steps on `samples`, into `path`.
+
+    Raises ConfigError where the file cannot be written.
+    """
     from maetoolkit.evaluate.findings import Effort, look
     from maetoolkit.evaluate.page import render
     from maetoolkit.train.directory import write_atomically
@@ -59,5 +64,10 @@ def report_on(
     found = look(model, samples, validation, effort, recipe.seed)
     records = [record for record in read_log(path / LOG_NAME) if record["step"] <= step]
     html = render(recipe, model, found, records, step=step, num_steps=num_steps)
-    write_atomically(path / NAME, html)
+    try:
+        write_atomically(path / NAME, html)
+    except OSError as error:
+        raise ConfigError(
+            f"{path / NAME}: cannot be written ({error.strerror}); make room, or let this user write in the run"
+        ) from error
     return path / NAME

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, int) else value
+    return (value,) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 Extent = Annotated[tuple[PositiveInt, ...], BeforeValidator(_as_tuple)]

@@ -1,11 +1,12 @@
-"""Callbacks: what else happens during a run (a report, a tracker), without ever being able to end it."""
+"""Callbacks: what else happens during a run (a report, a tracker), without ever being able to spoil it."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from maetoolkit.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from maetoolkit.train.run import Run
@@ -31,10 +32,10 @@ class Callback:
 
 
 class Callbacks(Callback):
-    """Several callbacks as one; an error in any of them becomes a warning, for a figure is not worth a run."""
+    """Several callbacks as one; an error in any of them becomes a line for `say`, for a figure is not worth a run."""
 
-    def __init__(self, callbacks: Sequence[Callback] = ()) -> None:
-        self._callbacks = tuple(callbacks)
+    def __init__(self, callbacks: Sequence[Callback] = (), say: Callable[[str], None] = print) -> None:
+        self._callbacks, self._say = tuple(callbacks), say
 
     def on_start(self, run: Run) -> None:
         """All are told that training begins."""
@@ -49,16 +50,24 @@ class Callbacks(Callback):
         self._each(run, lambda callback: callback.on_checkpoint(run, path))
 
     def on_end(self, run: Run) -> None:
-        """All are told that training has stopped."""
-        self._each(run, lambda callback: callback.on_end(run))
+        """All are told that training has stopped. Raises DataError for the first error that a user can mend."""
+        errors = self._each(run, lambda callback: callback.on_end(run), "the weights are safe")
+        mendable = [error for error in errors if isinstance(error, ConfigError | DataError)]
+        if mendable:
+            raise DataError(f"{mendable[0]}; the weights are safe in {run.checkpoints}") from mendable[0]
 
-    def _each(self, run: Run, call: Callable[[Callback], None]) -> None:
-        training = run.model.training
+    def _each(
+        self, run: Run, call: Callable[[Callback], None], comfort: str = "training goes on"
+    ) -> Sequence[Exception]:
+        """Call all of them whatever each does, and tell of every error."""
+        training, errors = run.model.training, []
         for callback in self._callbacks:
             try:
                 call(callback)
             except Exception as error:
-                name = type(callback).__name__
-                warnings.warn(f"{name} failed, training goes on: {type(error).__name__}: {error}", stacklevel=2)
+                errors.append(error)
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                self._say(f"{type(callback).__name__} failed, {comfort}: {reason}")
             finally:
                 run.model.train(training)
+        return errors

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
 
 from maetoolkit.errors import ConfigError
+from maetoolkit.modalities.grid import GridModality
+from maetoolkit.modality import TAKEN, ModalitySet
+from maetoolkit.model.decoder import CrossDecoder, JointDecoder
+from maetoolkit.model.encoder import ViT
 from maetoolkit.plugins import Registry
 from maetoolkit.train.document import Document, Place
 from maetoolkit.train.explain import explain, is_key, near, shown
 from maetoolkit.train.recipe import SECTIONS, Recipe, recipe_type
 
 MAX_SHOWN = 20
-RESERVED = ("self", "type", "training")
+COMMAND_LINE = "command line: "
 
 
 def checked(document: Document, known: Registry) -> Recipe:
@@ -40,11 +45,35 @@ def report(document: Document, problems: list[tuple[Place, str]]) -> str:
     lines = []
     for path, text in problems:
         key = ".".join(str(part) for part in path)
-        lines.append(": ".join(part for part in (document.place(path), key, text) if part))
+        lines.append(": ".join(part for part in (_cause(document, path, text), key, text) if part))
     lines = list(dict.fromkeys(lines))
     if len(lines) > MAX_SHOWN:
         lines = [*lines[:MAX_SHOWN], f"... and {len(lines) - MAX_SHOWN} more"]
     return "\n".join(lines)
+
+
+def _cause(document: Document, path: Place, text: str) -> str:
+    """Where the problem was written: the settings laid over a section that `text` is about, or else `path` itself."""
+    own = document.place(path)
+    value: Any = document.values
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    section = path if isinstance(value, dict) else path[:-1]
+    relation = section == path or not text.startswith(("found", "unknown", "missing"))
+    if not section or not relation or own.startswith(COMMAND_LINE):
+        return own
+    below = [(str(p[len(section)]), place) for p, place in document.places.items() if _within(p, section)]
+    about = [(key, place) for key, place in below if re.search(rf"\b{re.escape(key)}\b", text)]
+    if not about and section == path:
+        about = below
+    causes = [place for _, place in about if place.startswith(COMMAND_LINE)]
+    if not causes and section == path:  # `own` is the lowest file that wrote the section
+        causes = [place for _, place in about if place.rpartition(":")[0] != own.rpartition(":")[0]]
+    return ", ".join(dict.fromkeys(causes)) or own
+
+
+def _within(path: Place, section: Place) -> bool:
+    return len(path) > len(section) and path[: len(section)] == section
 
 
 def _modalities(document: Document, known: Registry) -> Iterator[tuple[Place, str]]:
@@ -58,8 +87,10 @@ def _modalities(document: Document, known: Registry) -> Iterator[tuple[Place, st
         )
         return
     for name, entry in entries.items():
-        if not is_key(name) or name in RESERVED:
+        if not is_key(name):
             yield ("modalities", name), "cannot be a name; expected letters, digits and _, beginning with a letter"
+        elif name in TAKEN or name == "self":  # as Python calls the set that the entries are arguments of
+            yield ("modalities", name), "cannot be a name, as Python or torch uses it; choose another"
         elif not isinstance(entry, dict) or "type" not in entry:
             others = [other for other, item in entries.items() if isinstance(item, dict) and "type" in item]
             types = f"to add an entry, give its type: {', '.join(known.modalities)}"
@@ -114,6 +145,7 @@ def _relations(recipe: Recipe) -> Iterator[tuple[Place, str]]:
             name = value if isinstance(value, str) else value[0]  # names, or pairs of name and setting
             if name not in names:
                 yield path, f"{shown(name)} is no modality here; {near(name, names, what)}"
+    yield from _widths(recipe, modalities)
     for section in SECTIONS:
         check = getattr(getattr(recipe, section), "check", None)
         if check is None:
@@ -124,6 +156,30 @@ def _relations(recipe: Recipe) -> Iterator[tuple[Place, str]]:
             yield _split((section,), str(error))
         except Exception as error:  # a plugin may raise anything
             yield (section,), f"{type(getattr(recipe, section)).__name__}.check failed: {type(error).__name__}: {error}"
+
+
+def _widths(recipe: Recipe, modalities: ModalitySet) -> Iterator[tuple[Place, str]]:
+    """Widths that the sine-cosine positions of a grid cannot fill; the width of a named encoder is known to timm."""
+    sized: list[tuple[str, int, tuple[str, ...]]] = []
+    if isinstance(recipe.encoder, ViT) and recipe.encoder.name is None:
+        sized.append(("encoder", recipe.encoder.dim, modalities.inputs))
+    if isinstance(recipe.decoder, CrossDecoder | JointDecoder):
+        sized.append(("decoder", recipe.decoder.dim, modalities.fields))
+    for section, width, names in sized:
+        for name in names:
+            modality = modalities[name]
+            if not isinstance(modality, GridModality) or modality.position != "sincos":
+                continue
+            step = 2 * modality.num_axes
+            if not width % step or type(modality).build_position is not GridModality.build_position:
+                continue
+            near = " or ".join(str(number) for number in (width // step * step, (width // step + 1) * step) if number)
+            yield (
+                (section, "dim"),
+                f"found {width}; expected a multiple of {step} for the positions of {name}, such as {near}; "
+                f"or set modalities.{name}.position=learned",
+            )
+            break
 
 
 def _split(path: Place, message: str) -> tuple[Place, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -76,6 +77,8 @@ def _message(path: Place, details: list[ErrorDetails], known: Registry) -> str:
         return rest if separator and _is_path(head) else message
     expected = " or ".join(dict.fromkeys(_expected(detail) for detail in details))
     value = first["input"]
+    if value == math.inf and any("'inf'" in str(detail.get("ctx", {}).get("expected", "")) for detail in details):
+        return "found .inf; write inf, without the dot"
     return f"found {shown(value)}; expected {expected}"
 
 

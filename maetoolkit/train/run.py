@@ -80,21 +80,29 @@ class Run:
 
 
 def build_model(recipe: Recipe) -> MaskedAutoencoder:
-    """The model that a recipe describes, with the initial weights of its seed; global random state is untouched."""
+    """The model that a recipe describes, with the initial weights of its seed; global random state is untouched.
+
+    Raises ConfigError where its settings do not make a model.
+    """
     import torch
 
     from maetoolkit.model.autoencoder import MaskedAutoencoder
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(key(recipe.seed, "initialise") % 2**63)
-        return MaskedAutoencoder(
-            recipe.modality_set,
-            encoder=cast("EncoderDescription", recipe.encoder),
-            decoder=cast("DecoderDescription", recipe.decoder),
-            masking=recipe.masking,
-            objective=cast("ObjectiveDescription", recipe.objective),
-            seed=recipe.seed,
-        )
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(key(recipe.seed, "initialise") % 2**63)
+            return MaskedAutoencoder(
+                recipe.modality_set,
+                encoder=cast("EncoderDescription", recipe.encoder),
+                decoder=cast("DecoderDescription", recipe.decoder),
+                masking=recipe.masking,
+                objective=cast("ObjectiveDescription", recipe.objective),
+                seed=recipe.seed,
+            )
+    except (ConfigError, DataError):
+        raise
+    except ValueError as error:
+        raise ConfigError(f"the recipe's model cannot be built: {error}") from error
 
 
 def load_run(path: str | Path) -> tuple[Recipe, MaskedAutoencoder]:
@@ -141,6 +149,8 @@ def _pretrain(path: Path, recipe: Recipe, callbacks: Sequence[Callback], ranks: 
     from maetoolkit.train.resume import prepare
 
     samples = open_samples(recipe)
+    recipe.data.open(recipe.modality_set, "validation")  # what the report needs at the end is missed at the beginning
+    _check_attention(recipe, ranks)
     schedule = Schedule.of(recipe, len(samples))
     progress = Progress(schedule.num_steps, quiet=not ranks.first)
     run = Run(path, recipe, build_model(recipe), samples, schedule)
@@ -149,7 +159,7 @@ def _pretrain(path: Path, recipe: Recipe, callbacks: Sequence[Callback], ranks: 
         what = "this run is finished" if run.finished else f"stop_after={recipe.stop_after} has been reached"
         progress.say(f"{path}: {what} ({run.step} of {run.num_steps} steps); nothing to do")
         return run
-    listeners = Callbacks(callbacks if ranks.first else ())
+    listeners = Callbacks(callbacks if ranks.first else (), progress.say)
     if ranks.first:
         write_recipe(path, recipe)
     log = Log(path, run.step) if ranks.first else None
@@ -178,6 +188,20 @@ def open_samples(recipe: Recipe) -> Samples:
     if samples is None or len(samples) == 0:
         raise DataError("data: the training set is empty; expected at least one sample; check data.root and data.split")
     return samples
+
+
+def _check_attention(recipe: Recipe, ranks: Ranks) -> None:
+    """Raise ConfigError where this device and precision cannot run the attention asked for."""
+    import torch
+
+    from maetoolkit.layers.attention import Backend, require
+
+    backend: Backend = getattr(recipe.encoder, "attention", "auto")
+    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    try:
+        require(backend, torch.empty(0, dtype=dtype, device=ranks.device))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _loader(run: Run, ranks: Ranks) -> Any:

@@ -50,6 +50,13 @@ def test_plugins_lists_who_offers_what():
     assert "standardized_rgb" in result.output
 
 
+def test_a_plugin_that_is_not_installed_is_listed_without_empty_brackets(monkeypatch):
+    monkeypatch.setenv("MAETOOLKIT_PLUGINS", "nope")
+    output = run("plugins").output
+    assert "nope  missing\n  named in MAETOOLKIT_PLUGINS but not installed" in output
+    assert "()" not in output
+
+
 def test_the_schema_is_json():
     described = json.loads(run("schema").output)
     assert described["properties"]["steps"]

@@ -132,6 +132,15 @@ def test_a_missing_split_or_modality_folder_lists_those_that_are_there(root: Pat
     assert len(opened(root, streams={"semantic": "semseg"})) == 7
 
 
+@pytest.mark.parametrize("name", ["root", "split", "validation", "streams"])
+def test_a_folder_that_cannot_be_looked_at_is_named_with_its_setting(root: Path, name: str) -> None:
+    long = "x" * 300  # beyond what a file system takes, so that even root gets an error of the system
+    value = {"root": str(root / long), "streams": {"rgb": long}}.get(name, long)
+    source = Folder(**{"root": str(root), name: value})
+    with pytest.raises(DataError, match=f"data.{name}.*cannot be read"):
+        source.open(MODALITIES, "validation" if name == "validation" else "train")
+
+
 def test_streams_of_unknown_entries_and_paths_upwards_are_refused(root: Path) -> None:
     assert "did you mean 'semantic'?" in refusal(root, streams={"semantics": "semseg"})
     for name in ("../other", "/etc", ""):

@@ -20,7 +20,13 @@ from maetoolkit.model.decoder import CrossDecoder, JointDecoder
 from maetoolkit.model.encoder import ViT
 from maetoolkit.model.objective import WeightedSum
 
-FOLDER = Path(os.environ.get("MAETOOLKIT_GOLDEN", Path(__file__).parent / "golden"))
+GIVEN = os.environ.get("MAETOOLKIT_GOLDEN")
+FOLDER = Path(GIVEN or Path(__file__).parent / "golden")
+SHIPPED = (
+    *("mae_case", "mae_posemb", "mae_weights", "multimae2vit", "multimae_case_a_all3", "multimae_depth_standardize"),
+    *("multimae_posemb", "multimae_weights"),
+)
+PATTERNS = ("mae_*", "multimae*", "dirichlet_*")
 AS_GIVEN = {"mean": (0.0,), "std": (1.0,)}
 
 
@@ -36,14 +42,29 @@ class Golden:
         return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
 
 
+def check_folder(folder: Path) -> None:
+    """Raise FileNotFoundError where there is nothing to compare with, so that no test would run and none fail."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"MAETOOLKIT_GOLDEN: expected a folder of golden files, {folder} does not exist")
+    found = [path for pattern in PATTERNS for path in folder.glob(f"{pattern}.safetensors")]
+    if not any(path.with_suffix(".json").is_file() for path in found):
+        raise FileNotFoundError(f"MAETOOLKIT_GOLDEN: there is no golden file (.safetensors and .json) in {folder}")
+
+
+if GIVEN is not None:
+    check_folder(FOLDER)
+
+
 def names(pattern: str) -> list[str]:
     """Stems of the golden files that match, in order."""
     return sorted(path.stem for path in FOLDER.glob(f"{pattern}.safetensors"))
 
 
 def golden(name: str) -> Golden:
-    """One file, or a skip that says it is not in this folder."""
+    """One file, or a skip that says it is not in this folder; what is shipped must be there."""
     if not (FOLDER / f"{name}.safetensors").exists():
+        if GIVEN is None and name in SHIPPED:
+            pytest.fail(f"{name} is not in {FOLDER}, but belongs to the files shipped there")
         pytest.skip(f"{name} is not in {FOLDER}")
     document = json.loads((FOLDER / f"{name}.json").read_text())
     return Golden(document.get("config", {}), load_file(FOLDER / f"{name}.safetensors"))

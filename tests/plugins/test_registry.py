@@ -160,6 +160,13 @@ def test_the_environment_restricts_what_is_loaded(monkeypatch):
         plugins._cached.cache_clear()
 
 
+def test_a_plugin_that_is_not_installed_is_named_without_empty_brackets():
+    known = load([GOOD], allow=frozenset({"nope"}))
+    missing = next(plugin for plugin in known.plugins if plugin.name == "nope")
+    assert missing.owner == "plugin 'nope'"
+    assert "plugin 'nope': named in MAETOOLKIT_PLUGINS but not installed" in known.problems
+
+
 def test_a_class_may_hold_the_hooks():
     class Plugin:
         @hookimpl

@@ -111,6 +111,15 @@ def test_published_numbers_are_not_inherited():
         (["modalities=null"], "modalities", ["found null", "types are: rgb"]),
         (["modalities.rgb=null", "modalities.depth.role=target"], "modalities", ["none is given to the encoder"]),
         (["data.type=folder"], "data.root", ["missing"]),
+        (["masking.alpha=-1"], "masking.alpha", ["found -1", "a number above 0 or inf or a mapping (key: value)"]),
+        (["masking.alpha=[1, 2]"], "masking.alpha", ["found [1, 2]", "a mapping (key: value)"]),
+        (["masking.alpha=.inf"], "masking.alpha", ["write inf"]),
+        (["data.type=folder", "data.root=x", "data.streams=3"], "data.streams", ["found 3", "a mapping (key: value)"]),
+        (["modalities.rgb.size=64.5"], "modalities.rgb.size", ["found 64.5", "expected a whole number"]),
+        (["modalities.rgb.size=true"], "modalities.rgb.size", ["found true"]),
+        (["modalities.items={type: rgb}"], "modalities.items", ["cannot be a name", "torch"]),
+        (["encoder.dim=30", "encoder.heads=3"], "encoder.dim", ["multiple of 4", "28 or 32", "found 30"]),
+        (["decoder.dim=18", "decoder.heads=2"], "decoder.dim", ["multiple of 4", "16 or 20", "found 18"]),
     ],
 )
 def test_a_mistake_is_told_with_place_key_finding_and_expectation(overrides, key, parts):
@@ -133,6 +142,27 @@ def test_a_mistake_in_a_file_is_told_with_file_and_line(tmp_path):
     assert sorted(lines) == sorted(set(lines))
     assert any(line.startswith(f'{path}:4: optimizer.lr: found "fast"; expected a number') for line in lines)
     assert any(line.startswith(f"{path}:6: modalities.depth.ptch: unknown key; did you mean patch?") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "blamed"),
+    [
+        (["modalities.rgb.patch=7"], "command line: modalities.rgb.patch=7: modalities.rgb: patch 7"),
+        (
+            ["modalities.rgb.patch=7", "modalities.rgb.loss=l1"],
+            "command line: modalities.rgb.patch=7: modalities.rgb: ",
+        ),
+        (["encoder.dim=30"], "command line: encoder.dim=30: encoder.heads: 4 does not divide dim 30"),
+        (["modalities.depth.size=64"], "mine.yaml:3: modalities.rgb: patch 9"),
+    ],
+)
+def test_an_override_that_broke_a_section_is_blamed_rather_than_the_file(overrides, blamed, tmp_path):
+    path = tmp_path / "mine.yaml"
+    patch = 9 if "mine.yaml" in blamed else 8
+    path.write_text(f"base: quickstart\nmodalities:\n  rgb: {{patch: {patch}}}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path, overrides)
+    assert blamed in str(caught.value)
 
 
 def test_all_problems_are_told_in_one_screen():
