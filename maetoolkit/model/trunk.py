@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from jaxtyping import Float
@@ -108,7 +108,7 @@ def _named(settings: ViT) -> VisionTransformer:
         found, vit = str(error), None
     if vit is None:
         raise ConfigError(f"encoder.name: {name!r} is not a plain timm VisionTransformer ({found}); use a vit_* model")
-    return vit
+    return cast("VisionTransformer", vit)
 
 
 def _not_plain(model: nn.Module) -> str | None:
