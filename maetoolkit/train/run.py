@@ -79,21 +79,25 @@ class Run:
         return save(self.checkpoints, self.step, content, self.recipe.checkpoint.keep)
 
 
-def build_model(recipe: Recipe) -> MaskedAutoencoder:
+def build_model(recipe: Recipe, *, initialise: bool = True) -> MaskedAutoencoder:
     """The model that a recipe describes, with the initial weights of its seed; global random state is untouched.
 
+    `initialise=False` leaves out `encoder.init`, whose source may be gone, for a checkpoint that follows.
     Raises ConfigError where its settings do not make a model.
     """
     import torch
 
     from maetoolkit.model.autoencoder import MaskedAutoencoder
 
+    encoder = recipe.encoder
+    if not initialise and getattr(encoder, "init", None):
+        encoder = encoder.model_copy(update={"init": None})
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key(recipe.seed, "initialise") % 2**63)
             return MaskedAutoencoder(
                 recipe.modality_set,
-                encoder=cast("EncoderDescription", recipe.encoder),
+                encoder=cast("EncoderDescription", encoder),
                 decoder=cast("DecoderDescription", recipe.decoder),
                 masking=recipe.masking,
                 objective=cast("ObjectiveDescription", recipe.objective),
@@ -120,7 +124,7 @@ def load_run(path: str | Path) -> tuple[Recipe, MaskedAutoencoder]:
     newest, _ = newest_valid(path / "checkpoints")
     if newest is None:
         raise DataError(f"{path / 'checkpoints'}: there is no checkpoint yet; train first, with `maetool pretrain`")
-    model = build_model(recipe)
+    model = build_model(recipe, initialise=False)
     fill(model, load(newest), newest)
     return recipe, model.eval()
 
@@ -143,6 +147,7 @@ def pretrain(recipe: Recipe, callbacks: Sequence[Callback] = ()) -> Run:
 
 def _pretrain(path: Path, recipe: Recipe, callbacks: Sequence[Callback], ranks: Ranks) -> Run:
     from maetoolkit.train.callbacks import Callbacks
+    from maetoolkit.train.checkpoint import newest_valid
     from maetoolkit.train.log import Log
     from maetoolkit.train.loop import Trainer
     from maetoolkit.train.progress import Progress
@@ -153,7 +158,8 @@ def _pretrain(path: Path, recipe: Recipe, callbacks: Sequence[Callback], ranks: 
     _check_attention(recipe, ranks)
     schedule = Schedule.of(recipe, len(samples))
     progress = Progress(schedule.num_steps, quiet=not ranks.first)
-    run = Run(path, recipe, build_model(recipe), samples, schedule)
+    resumes = bool(getattr(recipe.encoder, "init", None)) and newest_valid(path / "checkpoints")[0] is not None
+    run = Run(path, recipe, build_model(recipe, initialise=not resumes), samples, schedule)
     model, optimizer = prepare(run, ranks, progress)
     if run.step >= schedule.end:
         what = "this run is finished" if run.finished else f"stop_after={recipe.stop_after} has been reached"
