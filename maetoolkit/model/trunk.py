@@ -107,7 +107,10 @@ def _named(settings: ViT) -> VisionTransformer:
     except Exception as error:
         found, vit = str(error), None
     if vit is None:
-        raise ConfigError(f"encoder.name: {name!r} is not a plain timm VisionTransformer ({found}); use a vit_* model")
+        raise ConfigError(
+            f"encoder.name: {name!r} is not a plain timm VisionTransformer ({found}); "
+            "use a vit_* model of plain blocks and patches, such as vit_small_patch16_224"
+        )
     return cast("VisionTransformer", vit)
 
 
