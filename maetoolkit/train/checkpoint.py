@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maetoolkit.errors import DataError
-from maetoolkit.train.directory import sync_directory, write_synced
+from maetoolkit.train.directory import readable, sync_directory, write_synced
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,9 +44,10 @@ class Checkpoint:
 def steps(directory: Path) -> list[tuple[int, Path]]:
     """(step, path) of all finished checkpoints in `directory`, newest first; by number, never by name or time."""
     found = []
-    for path in directory.iterdir() if directory.is_dir() else ():
-        if (match := _NAME.fullmatch(path.name)) and path.is_dir():
-            found.append((int(match[1]), path))
+    with readable(directory):
+        for path in directory.iterdir() if directory.is_dir() else ():
+            if (match := _NAME.fullmatch(path.name)) and path.is_dir():
+                found.append((int(match[1]), path))
     return sorted(found, reverse=True)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maetoolkit.errors import ConfigError
+from maetoolkit.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from maetoolkit.train.recipe import Recipe
@@ -105,6 +105,17 @@ def _holder(handle: int) -> str:
             return f"process {note['pid']} on {note['host']} (since {note['since']})"
         time.sleep(0.01)
     return "another process"
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what the system says of a file or folder of a run that cannot be read into a DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); let this user read all files of the run"
+        ) from error
 
 
 def check_recipe(directory: Path, recipe: Recipe) -> None:

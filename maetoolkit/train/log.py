@@ -9,20 +9,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from maetoolkit.train.directory import readable, write_atomically
+
 LOG_NAME = "log.jsonl"
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The records of a log file; a line that was cut short by a crash is left out."""
+    """The records of a log file; a line that was cut short by a crash is left out. Raises DataError."""
     records = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict) and isinstance(record.get("step"), int):
-                records.append(record)
+    with readable(path):
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            records.append(record)
     return records
 
 
@@ -33,8 +36,6 @@ class Log:
     """
 
     def __init__(self, directory: Path, start: int = 0) -> None:
-        from maetoolkit.train.directory import write_atomically
-
         path = directory / LOG_NAME
         kept = [record for record in read_log(path) if record["step"] <= start]
         if path.exists():

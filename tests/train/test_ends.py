@@ -179,6 +179,20 @@ def test_a_run_that_cannot_be_looked_at_is_named(name: str) -> None:
     assert_told(command(name, "x" * 300, *words), 2, "cannot be read")
 
 
+@pytest.mark.parametrize("name", ["log.jsonl", "checkpoints"])
+def test_a_part_of_a_run_that_cannot_be_read_is_named(trained: Path, tmp_path: Path, name: str, monkeypatch) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+
+    def refused(path: Path, *rest: Any, **others: Any) -> Any:
+        if path.name == name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return method(path, *rest, **others)
+
+    method = getattr(Path, what := "read_text" if name == "log.jsonl" else "iterdir")
+    monkeypatch.setattr(Path, what, refused)  # root may read whatever its permissions are
+    assert_told(command("report", str(tmp_path / "run")), 1, str(tmp_path / "run" / name), "cannot be read")
+
+
 def test_the_last_report_tells_what_is_wrong_with_its_file(recipe) -> None:
     built = recipe("steps=1", "report.samples=2")
     (Path(built.run) / ".report.html.tmp").mkdir(parents=True)
