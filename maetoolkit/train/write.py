@@ -10,6 +10,8 @@ import yaml
 
 from maetoolkit.train.document import scalar
 
+BREAKS = set("\x85\u2028\u2029")  # line breaks to YAML 1.1, which a reader would make spaces of
+
 
 class _Dumper(yaml.SafeDumper):
     """Block style with short lists in one line; quotes text that any YAML version would read as something else."""
@@ -19,7 +21,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _string(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    plain = isinstance(_scalar(value), str)
+    plain = isinstance(_scalar(value), str) and not set(value) & BREAKS
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
 
 

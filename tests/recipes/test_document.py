@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from maetoolkit.errors import ConfigError
@@ -181,6 +181,7 @@ plain = st.recursive(
 )
 
 
+@example({"a": "\x85", "b": "x\u2028y", "c": "\u2029"})
 @given(st.dictionaries(st.text("abcno1-", min_size=1, max_size=5), plain, max_size=4))
 def test_written_documents_read_back_the_same(values):
     assert parse(to_yaml(values), "f").values == values
