@@ -29,9 +29,11 @@ def attend(
 ) -> Float[Tensor, "T H C"]:
     """Softmax attention in which the tokens of a sample see the keys of that sample alone.
 
-    Samples without keys get zeros. Raises ValueError where `backend` cannot run on this device and dtype.
+    Samples without keys get zeros. Raises ValueError where `backend` cannot run on this device and dtype; without
+    gradients (looking at a model, perhaps on another machine than it was trained on) one that can is used instead.
     """
-    chosen = choose(q, keys) if backend == "auto" else require(backend, q)
+    free = backend == "auto" or not (torch.is_grad_enabled() or usable(backend, q))
+    chosen = choose(q, keys) if free else require(backend, q)
     if chosen == "xformers":
         return _xformers(q, k, v, queries, keys)
     if chosen == "varlen" and queries.uniform is None:
@@ -51,6 +53,15 @@ def choose(q: Tensor, keys: Segments) -> Backend:
         return "varlen" if half else "sdpa"
     longest = max(keys.lengths, default=0)
     return "softmax" if q.dtype == torch.bfloat16 and longest <= SHORT else "sdpa"
+
+
+def usable(backend: Backend, q: Tensor) -> bool:
+    """Whether `require` would accept the backend."""
+    try:
+        require(backend, q)
+    except ValueError:
+        return False
+    return True
 
 
 def require(backend: Backend, q: Tensor) -> Backend:

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from timm.layers import Attention, Mlp
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
@@ -22,10 +22,15 @@ class PackedAttention(Attention):
 
     backend: Backend = "auto"
 
-    def forward(self, x: Float[Tensor, "T D"], segments: Segments) -> Float[Tensor, "T D"]:  # type: ignore[override]
-        """Attend within samples."""
+    def forward(  # type: ignore[override]
+        self, x: Float[Tensor, "T D"], segments: Segments, rows: Int[Tensor, "R"] | None = None
+    ) -> Float[Tensor, "R D"]:
+        """Attend within samples; the result is projected for `rows` only, where they are given."""
         q, k, v = self.project(x)
-        mixed = self.norm(attend(q, k, v, segments, segments, self.backend).flatten(1))
+        mixed = attend(q, k, v, segments, segments, self.backend).flatten(1)
+        if rows is not None:
+            mixed, x = mixed.index_select(0, rows), x.index_select(0, rows)
+        mixed = self.norm(mixed)
         if self.gate is not None:
             mixed = mixed * self.gate(x).sigmoid()
         return self.proj_drop(self.proj(mixed))
@@ -49,13 +54,28 @@ class PackedBlock(Block):
     """
 
     def forward(  # type: ignore[override]
-        self, x: Float[Tensor, "T D"], segments: Segments, keep: Float[Tensor, "T 2"] | None = None
-    ) -> Float[Tensor, "T D"]:
-        """One layer."""
-        attended = self.ls1(self.attn(self.norm1(x), segments))
+        self,
+        x: Float[Tensor, "T D"],
+        segments: Segments,
+        keep: Float[Tensor, "T 2"] | None = None,
+        rows: Int[Tensor, "R"] | None = None,
+    ) -> Float[Tensor, "R D"]:
+        """One layer; for `rows` only, where they are given (a last layer of which not all is needed)."""
+        attended = self.ls1(self.attn(self.norm1(x), segments, rows))
+        if rows is not None:
+            x = x.index_select(0, rows)
         x = x + (attended if keep is None else attended * keep[:, :1])
         expanded = self.ls2(self.mlp(self.norm2(x)))
         return x + (expanded if keep is None else expanded * keep[:, 1:])
+
+
+def run_blocks(
+    blocks: nn.ModuleList, x: Float[Tensor, "T D"], segments: Segments, rows: Int[Tensor, "R"]
+) -> Float[Tensor, "R D"]:
+    """All blocks, the last one for `rows` only: what nobody asks for is not computed."""
+    for block in list(blocks)[:-1]:
+        x = block(x, segments)
+    return blocks[-1](x, segments, rows=rows) if len(blocks) else x.index_select(0, rows)
 
 
 def build_block(dim: int, heads: int, mlp_ratio: float = 4.0) -> PackedBlock:

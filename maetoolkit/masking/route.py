@@ -27,7 +27,8 @@ class Stack:
     seen: field -> which of `tokens` are visible, and `latent`: the rows of the latent they are.
     order: rows of [global tokens, fields in turn] in sample order; None where that is the order already.
     segments: tokens per sample of the sequence; context: rows of the latent it attends to (None: all), with
-    `context_segments`; target: output -> rows of the sequence that are scored.
+    `context_segments`; scored: rows of the sequence that any output needs;
+    target: output -> which of `scored` are its own.
     """
 
     tokens: Mapping[str, Int[Tensor, "Q"]]
@@ -38,6 +39,7 @@ class Stack:
     segments: Segments
     context: Int[Tensor, "C"] | None
     context_segments: Segments
+    scored: Int[Tensor, "R"]
     target: Mapping[str, Int[Tensor, "T"]]
 
 
@@ -146,6 +148,7 @@ class Router:
         for name in outputs:
             field = self.sources[name]
             scored[name] = of_field[field][np.flatnonzero(targets[name].ravel()[tokens[field]])]
+        every = np.unique(np.concatenate(list(scored.values())))
         context = None if busy.all() else np.flatnonzero(np.repeat(busy, lengths))
         in_order = len(fields) == 1 and not len(of_global)
         return Stack(
@@ -157,7 +160,8 @@ class Router:
             Segments(tuple(stack_lengths[busy].tolist())),
             None if context is None else tensor(context),
             Segments(tuple(lengths[busy].tolist())),
-            tensors(scored),
+            tensor(every),
+            tensors({name: np.searchsorted(every, rows_of) for name, rows_of in scored.items()}),
         )
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from maetoolkit.layers.block import CrossAttention, LayerNorm, build_block, build_mlp
+from maetoolkit.layers.block import CrossAttention, LayerNorm, build_block, build_mlp, run_blocks
 from maetoolkit.layers.initialise import initialise_, token
 from maetoolkit.masking.route import Route, Stack
 from maetoolkit.modality import ModalitySet
@@ -72,9 +72,7 @@ class CrossDecoderStack(nn.Module):
         query = self.query_norm(self._queries(projected, patches, stack))
         x = self.attention(query, self.context_norm(context), stack.segments, stack.context_segments)
         x = x + self.mlp(self.out_norm(x))
-        for block in self.blocks:
-            x = block(x, stack.segments)
-        return x.index_select(0, stack.target[self.name])
+        return run_blocks(self.blocks, x, stack.segments, stack.scored)  # one output: all that is scored is its own
 
     def _places(self, patches: Mapping[str, Patches], route: Route, like: Tensor) -> Float[Tensor, "T d"]:
         """Position and modality embedding of every latent token; zero for global tokens."""

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from maetoolkit.layers.block import LayerNorm, build_block
+from maetoolkit.layers.block import LayerNorm, build_block, run_blocks
 from maetoolkit.layers.initialise import initialise_, token
 from maetoolkit.masking.route import Route, Stack
 from maetoolkit.modality import ModalitySet
@@ -43,9 +43,8 @@ class JointDecoderStack(nn.Module):
         parts += [self._sequence(name, projected, patches[name], stack) for name in stack.tokens]
         x = torch.cat(parts)
         x = x if stack.order is None else x.index_select(0, stack.order)
-        for block in self.blocks:
-            x = block(x, stack.segments)
-        return {name: self.norm(x.index_select(0, stack.target[name])) for name in self.sources}
+        x = self.norm(run_blocks(self.blocks, x, stack.segments, stack.scored))
+        return {name: x.index_select(0, stack.target[name]) for name in self.sources}
 
     def _sequence(self, name: str, projected: Tensor, patches: Patches, stack: Stack) -> Float[Tensor, "S d"]:
         mask_token = self.mask_tokens[name if name in self.mask_tokens else "shared"]

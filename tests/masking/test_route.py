@@ -54,7 +54,8 @@ def test_every_token_is_where_the_route_says(plan: MaskPlan, router: Router) -> 
         assert torch.equal(route.sample[name], route.target[name] // plan.target[name].shape[1])
         stack = next(stack for key, stack in route.stacks.items() if name in router.stacks[key])
         total = stack.segments.total
-        assert ((stack.target[name] >= 0) & (stack.target[name] < total)).all()
+        rows = stack.scored[stack.target[name]]
+        assert ((rows >= 0) & (rows < total)).all()
         sequence = torch.cat([-torch.ones(len(stack.globals), dtype=torch.int64), *stack.tokens.values()])
         fields = torch.cat(
             [torch.zeros(len(stack.globals))]
@@ -62,8 +63,8 @@ def test_every_token_is_where_the_route_says(plan: MaskPlan, router: Router) -> 
         )
         if stack.order is not None:
             sequence, fields = sequence[stack.order], fields[stack.order]
-        assert torch.equal(sequence[stack.target[name]], route.target[name])
-        assert (fields[stack.target[name]] == 1 + list(stack.tokens).index(source)).all()
+        assert torch.equal(sequence[rows], route.target[name])
+        assert (fields[rows] == 1 + list(stack.tokens).index(source)).all()
         for field in stack.tokens:
             if field in INPUTS:
                 shown = stack.tokens[field][stack.seen[field]]
@@ -78,3 +79,14 @@ def test_a_router_is_small_and_travels_to_workers() -> None:
     for router in ROUTERS:
         assert pickle.loads(pickle.dumps(router)) == router
         assert len(pickle.dumps(router)) < 1000
+
+
+def test_only_what_an_output_needs_is_scored() -> None:
+    plan = MaskPlan(
+        {"a": torch.eye(4, dtype=torch.bool)[:2]},
+        {"a": torch.eye(4, dtype=torch.bool)[2:], "copy": torch.eye(4).bool()[1:3]},
+    )
+    router = Router(("a",), {"a": "a", "copy": "a"}, 1, {"joint": ("a", "copy")}, True)
+    stack = router(plan).stacks["joint"]
+    wanted = {int(row) for rows in stack.target.values() for row in stack.scored[rows]}
+    assert stack.scored.tolist() == sorted(wanted)

@@ -90,3 +90,13 @@ def test_a_model_trains_alike_on_every_backend(mixed: bool) -> None:
     for name, expected in outcome["softmax"].items():
         for backend in ("auto", "sdpa"):
             torch.testing.assert_close(outcome[backend][name], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_trained_with_another_devices_backend_can_be_looked_at_here() -> None:
+    segments = Segments((3, 3))
+    q = torch.randn(6, 2, 4)
+    with pytest.raises(ValueError, match="needs a CUDA device"):
+        attend(q, q, q, segments, segments, "xformers")
+    with torch.no_grad():
+        found = attend(q, q, q, segments, segments, "xformers")
+    torch.testing.assert_close(found, attend(q, q, q, segments, segments, "sdpa"))
