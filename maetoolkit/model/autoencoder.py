@@ -201,10 +201,7 @@ class MaskedAutoencoder(nn.Module):
         return Reconstruction(ready.patches, predicted, ready.plan, losses, token_loss)
 
     def predict(self, batch: Batch | Mapping[str, Field | Tensor]) -> dict[str, Tensor]:
-        """Every field that was not given, made from all that was: whole entries (B, ...), in prepared values.
-
-        The way to get depth from colour alone: `predict({"colour": images})["depth"]` is (B, C, H, W).
-        """
+        """Every field that was not given, made from all that was: whole entries (B, ...), in prepared values."""
         batch = self._as_batch(batch)
         plan = everything_else(Layout.of(self.modalities, batch.fields))
         done = self.reconstruct(batch, plan)
