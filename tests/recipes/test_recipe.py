@@ -8,11 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maetoolkit.errors import ConfigError
-from maetoolkit.plugins import load, registry
+from maetoolkit.plugins import registry
 from maetoolkit.train.document import parse, read_document
 from maetoolkit.train.recipe import Recipe, load_recipe, schema
 
-SHIPPED = sorted(load(()).recipes)  # built-in ones, whatever plugins are installed
 SMALL = {
     "steps": 10,
     "modalities": {"rgb": {"type": "rgb", "size": 64, "patch": 8}, "depth": {"type": "depth", "size": 64, "patch": 8}},
