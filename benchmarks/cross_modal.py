@@ -14,11 +14,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from interleave import provenance
 
 from maetoolkit import load_recipe, pretrain
+from maetoolkit.data.source import Samples
 from maetoolkit.evaluate.baselines import compare, compare_done, continuous
 from maetoolkit.evaluate.reconstruct import batches, with_masks
+from maetoolkit.modality import ModalitySet
 from maetoolkit.randomness import generator
 
 
@@ -39,6 +42,21 @@ def shuffle(root: Path, split: str, modality: str, target: Path) -> None:
         link.symlink_to(files[cycle[number]])
 
 
+def median_map_error(modalities: ModalitySet, name: str, train: Samples, validation: Samples) -> float:
+    """Absolute error of the best constant map for an absolute error: the median of the training images per pixel."""
+
+    def prepared(samples: Samples) -> tuple[torch.Tensor, torch.Tensor]:
+        fields = [
+            modalities[name].prepare(b.fields[name]) for b in batches(samples, modalities, range(len(samples)), 50)
+        ]
+        valid = [f.values.isfinite() if f.valid is None else f.valid for f in fields]
+        return torch.cat([f.values for f in fields]), torch.cat(valid)
+
+    (known, measured), (truth, valid) = prepared(train), prepared(validation)
+    median = known.where(measured, torch.nan).nanmedian(0).values.nan_to_num(0.0)
+    return float((truth - median).abs()[valid].mean())
+
+
 def measure(recipe_name: str, overrides: list[str], given: list[str], target: str, validation_root: str) -> dict:
     """Train, then the error of `target` from `given`, and the masked losses beside the mean of each image."""
     recipe = load_recipe(recipe_name, overrides)
@@ -53,6 +71,7 @@ def measure(recipe_name: str, overrides: list[str], given: list[str], target: st
     found = compare(
         model, validation, modalities, train, given, target, num=len(validation), num_train=min(len(train), 700)
     )
+    found["median_map"] = median_map_error(modalities, target, train, validation)
     masked = {}
     for name in continuous(modalities):
         done = (d for b in batches(validation, modalities, range(len(validation))) for d in with_masks(model, b, 3))
