@@ -45,7 +45,7 @@ def attend(
 
 
 def choose(q: Tensor, keys: Segments) -> Backend:
-    """The backend for a device, dtype and length, from measurements (`benchmarks/results/attention.md`)."""
+    """The backend for a device, dtype and length, from measurements (`benchmarks/attention.py` repeats them)."""
     if q.is_cuda:
         half = q.dtype in (torch.float16, torch.bfloat16)
         if half and xformers_ops() is not None:
