@@ -103,8 +103,9 @@ def main() -> None:
             root = args.work / "files"
             shuffle(Path(args.root).resolve(), "train", args.shuffle, root)
         settings = [f"data.root={root}", f"run={args.work / name}", *overrides]
+        origin = provenance(" ".join(["python", *sys.argv]))  # before the run: the commit that is measured
         result = {"what": name, **measure(args.recipe, settings, args.given, args.target, args.root)}
-        result["provenance"] = provenance(" ".join(["python", *sys.argv]))
+        result["provenance"] = origin
         (args.work / f"{name}.json").write_text(json.dumps(result, indent=2))
         print(json.dumps(result, indent=2), flush=True)
 
