@@ -32,13 +32,15 @@ TAKEN = frozenset(_TAKEN.split())
 
 Role = Literal["both", "input", "target"]
 Side = Literal["encoder", "decoder"]
+Scored = Literal["masked", "visible", "all"]
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """The crop and flip that all aligned fields of a sample share.
+    """The crop and flip that all aligned fields of a sample share, and what keys its other random choices.
 
     The box is in fractions of the frame, so that fields of different resolution are cropped alike.
+    path: seed, epoch and key of the sample in training; None where nothing may be random (evaluation).
     """
 
     top: float = 0.0
@@ -46,17 +48,26 @@ class Geometry:
     height: float = 1.0
     width: float = 1.0
     flip: bool = False
+    path: tuple[int | str, ...] | None = None
+
+    def random(self, purpose: str) -> np.random.Generator | None:
+        """The sample's own stream for one purpose (which caption, where a clip begins); None in evaluation."""
+        from maetoolkit.randomness import generator
+
+        return None if self.path is None else generator(*self.path, "transform", purpose)
 
 
 class Modality(Description, ABC):
     """How one kind of data is read, cut into patches, embedded, placed, predicted and scored.
 
     `role` says whether entries are given to the encoder, predicted, or both. An entry with `of`
-    is an output that reads another entry's field and shares its tokens and mask.
+    is an output that reads another entry's field and shares its tokens and mask. `score` says which of its
+    present tokens are predicted: the hidden ones, the visible ones or all; by default as the masking says.
     """
 
     role: Role = "both"
     of: str | None = None
+    score: Scored | None = None
 
     suffixes: ClassVar[tuple[str, ...]] = ()
 

@@ -35,19 +35,20 @@ class Draw:
     """The randomness of one batch: one independent stream per purpose and sample.
 
     A draw depends on the sample's key and epoch alone, so it is the same for every batch size,
-    number of workers and number of ranks.
+    number of workers and number of ranks. `step` keys what all samples of a step share.
     """
 
     seed: int
     keys: tuple[str, ...]
     epochs: tuple[int, ...]
+    step: int = 0
 
     @classmethod
-    def of(cls, seed: int, keys: Sequence[str], epoch: int | Sequence[int] = 0) -> Draw:
-        """Streams for samples `keys`, all in one epoch or each in its own."""
+    def of(cls, seed: int, keys: Sequence[str], epoch: int | Sequence[int] = 0, step: int = 0) -> Draw:
+        """Streams for samples `keys`, all in one epoch or each in its own, in step number `step` of a run."""
         epochs = (epoch,) * len(keys) if isinstance(epoch, int) else tuple(epoch)
         assert len(epochs) == len(keys), (len(epochs), len(keys))
-        return cls(seed, tuple(keys), epochs)
+        return cls(seed, tuple(keys), epochs, step)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -55,6 +56,10 @@ class Draw:
     def generator(self, purpose: str, sample: int) -> np.random.Generator:
         """The stream of sample number `sample` for `purpose`."""
         return generator(self.seed, purpose, self.epochs[sample], self.keys[sample])
+
+    def shared(self, purpose: str) -> np.random.Generator:
+        """The stream that all samples of the step share for `purpose`, on every rank."""
+        return generator(self.seed, purpose, "step", self.step)
 
     def uniform(self, purpose: str, num: int) -> np.ndarray:
         """float64 uniforms in [0, 1), shape (samples, num); row i comes from sample i's own stream."""

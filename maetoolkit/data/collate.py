@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from maetoolkit.data import transform
@@ -74,11 +74,17 @@ class Builder:
             frame = transform.sample_frame(values, self.modalities)
             path = (self.seed, "crop", epoch, key)
             geometry = Geometry() if frame is None else transform.random_crop(self.source, frame, aspect, *path)
+            geometry = replace(geometry, path=(self.seed, epoch, key))
             rows.append(transform.apply(values, self.modalities, geometry, key))
             keys.append(key)
         fields = collate(rows, self.modalities, keys)
-        draw = Draw.of(self.seed, keys, [epoch for epoch, _ in request.places])
+        draw = Draw.of(self.seed, keys, [epoch for epoch, _ in request.places], request.step)
+        layout = Layout.of(self.modalities, fields)
+        try:
+            layout.require_something(keys)
+        except ValueError as error:
+            raise DataError(str(error)) from None
         if self.sampler is None or self.sampler.needs_content:
             return Batch(fields, tuple(keys), draw)
-        plan = self.sampler(Layout.of(self.modalities, fields), draw, request.step / self.num_steps)
+        plan = self.sampler(layout, draw, request.step / self.num_steps)
         return Batch(fields, tuple(keys), draw, plan, self.router(plan) if self.router is not None else None)

@@ -104,7 +104,7 @@ class DirichletSampler(MaskSampler):
             keys = np.log(rank + 0.5) - np.log(np.maximum(share, 1e-300))
         flags = keep_smallest(keys, present, budget)
         visible = dict(zip(names, np.split(flags, np.cumsum(num_tokens)[:-1], axis=1), strict=True))
-        return complete(layout, visible, self.settings.score)
+        return complete(layout, visible, self.settings.score, self.settings.in_place)
 
     def shares(self, stream: np.random.Generator, names: tuple[str, ...], there: np.ndarray) -> np.ndarray:
         """Shares of one sample, (fields,): they sum to 1 over the fields that are there and are 0 elsewhere."""

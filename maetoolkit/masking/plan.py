@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
-    from jaxtyping import Bool
+    from jaxtyping import Bool, Int
     from torch import Tensor
 
-    from maetoolkit.modality import ModalitySet
+    from maetoolkit.modality import ModalitySet, Scored
     from maetoolkit.tokens import Field
 
 
@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 class MaskPlan:
     """What is seen and what is predicted, as flags named for what is True.
 
-    visible: input name -> bool (B, N), the tokens that enter the encoder.
+    visible: input name -> bool (B, N), the tokens that enter the encoder with their content.
     target: output name -> bool (B, N), the tokens that are predicted and scored.
+    in_place: input name -> bool (B, N), hidden tokens in whose place a mask token enters the encoder (BERT, SimMIM).
+    content: input name -> int (B, N), the token of the same sample whose content a visible token shows instead of its
+    own (BERT's random tokens); itself where nothing is changed.
     Held on the host, so that the sizes of everything that follows are known without asking a device.
     """
 
     visible: Mapping[str, Bool[Tensor, "B N"]]
     target: Mapping[str, Bool[Tensor, "B N"]]
+    in_place: Mapping[str, Bool[Tensor, "B N"]] = field(default_factory=dict)
+    content: Mapping[str, Int[Tensor, "B N"]] = field(default_factory=dict)
 
     def among(self, layout: Layout) -> MaskPlan:
         """The same plan for what is there: absent tokens are not seen; they may be predicted, and score nothing.
@@ -39,19 +44,30 @@ class MaskPlan:
         none = {name: torch.zeros_like(flags) for name, flags in present.items()}
         visible = {name: self.visible.get(name, none[name]) for name in layout.inputs}
         target = {name: self.target.get(name, none[source]) for name, source in layout.sources.items()}
-        return MaskPlan({name: flags & present[name].to(flags.device) for name, flags in visible.items()}, target)
+        return MaskPlan(_where(visible, present), target, _where(self.in_place, present), self.content)
 
     def _check(self, layout: Layout) -> None:
         """Raise ValueError where a mask is for no entry, of another shape, or no bool."""
         fields = {"visible": {name: name for name in layout.inputs}, "target": dict(layout.sources)}
-        for what, masks in (("visible", self.visible), ("target", self.target)):
-            for name, flags in masks.items():
-                if name not in fields[what]:
-                    raise ValueError(f"plan: {what} has {name!r}; expected only {', '.join(fields[what])}")
-                shape = layout.present[fields[what][name]].shape
-                if tuple(flags.shape) != shape or flags.dtype.is_floating_point or flags.dtype.itemsize != 1:
-                    found = f"{flags.dtype} of shape {tuple(flags.shape)}"
-                    raise ValueError(f"plan: {what}[{name!r}] must be bool of shape {shape}, found {found}")
+        fields |= {"in_place": fields["visible"], "content": fields["visible"]}
+        for what, known in fields.items():
+            for name, found in getattr(self, what).items():
+                if name not in known:
+                    raise ValueError(f"plan: {what} has {name!r}; expected only {', '.join(known)}")
+                shape = layout.present[known[name]].shape
+                small, whole = found.dtype.itemsize == 1, not found.dtype.is_floating_point
+                if tuple(found.shape) != shape or not whole or small != (what != "content"):
+                    expected = f"{'int64' if what == 'content' else 'bool'} of shape {shape}"
+                    looks = f"{found.dtype} of shape {tuple(found.shape)}"
+                    raise ValueError(f"plan: {what}[{name!r}] must be {expected}, found {looks}")
+                if what == "content" and found.numel() and not 0 <= int(found.min()) <= int(found.max()) < shape[1]:
+                    raise ValueError(f"plan: content[{name!r}] must name tokens 0 to {shape[1] - 1}")
+                if what == "in_place" and name in self.visible and bool((found & self.visible[name]).any()):
+                    raise ValueError(f"plan: tokens of {name!r} are both visible and in_place; expected at most one")
+
+
+def _where(masks: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: flags & present[name].to(flags.device) for name, flags in masks.items()}
 
 
 @dataclass(frozen=True)
@@ -62,12 +78,14 @@ class Layout:
     grids: field name -> shape of its token grid, or None.
     inputs: entries the encoder may be given, in order.
     sources: output name -> the entry whose tokens it predicts.
+    scored: output name -> which of its tokens are predicted, for outputs that say so themselves.
     """
 
     present: Mapping[str, np.ndarray]
     grids: Mapping[str, tuple[int, ...] | None]
     inputs: tuple[str, ...]
     sources: Mapping[str, str]
+    scored: Mapping[str, Scored] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.present.values())))
@@ -84,4 +102,17 @@ class Layout:
             grids[name], num_tokens = modalities[name].layout(fields.get(name))
             flags = fields[name].present.cpu().numpy() if name in fields else np.zeros(num_samples, bool)
             present[name] = flags if flags.ndim == 2 else np.repeat(flags[:, None], num_tokens, axis=1)
-        return cls(present, grids, modalities.inputs, modalities.sources)
+        scored = {name: how for name in modalities.outputs if (how := modalities[name].score) is not None}
+        return cls(present, grids, modalities.inputs, modalities.sources, scored)
+
+    def require_something(self, keys: Sequence[str]) -> None:
+        """Raise ValueError naming the first sample in which no token of any entry is present."""
+        import numpy as np
+
+        there = np.stack([flags.any(1) for flags in self.present.values()]).any(0)
+        if not there.all():
+            names = ", ".join(self.present)
+            raise ValueError(
+                f"sample {keys[int(np.flatnonzero(~there)[0])]!r} has nothing present; expected at least one of "
+                f"{names}: leave the sample out, or repair its files"
+            )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from maetoolkit.modality import ModalitySet
+    from maetoolkit.modality import ModalitySet, Scored
     from maetoolkit.randomness import Draw
     from maetoolkit.tokens import Patches
 
@@ -23,9 +23,17 @@ class Masking(Description, ABC):
     """Settings of a mask sampler.
 
     `score` says which tokens of a predicted entry are targets: those that are hidden, or all.
+    `in_place` puts mask tokens in the places of hidden ones in the encoder (SimMIM; MultiMAE, table 11) instead of
+    dropping them.
     """
 
     score: Literal["masked", "all"] = "masked"
+    in_place: bool = False
+
+    @property
+    def uses_mask_tokens(self) -> bool:
+        """Whether plans may put mask tokens in the encoder, which then must have them."""
+        return self.in_place
 
     def check(self, modalities: ModalitySet) -> None:
         """Raise ValueError where these settings cannot work for `modalities` (a budget above what there is)."""
@@ -52,15 +60,26 @@ class MaskSampler(ABC):
     ) -> MaskPlan:
         """Plan one batch: `draw` keys the randomness, `progress` in [0, 1] is the share of the run done."""
 
-    def observe(self, layout: Layout, plan: MaskPlan, token_loss: Mapping[str, Tensor]) -> Tensor | None:
-        """Feedback from the step that used `plan`; a sampler that learns returns a loss of its own."""
+    def observe(
+        self, patches: Mapping[str, Patches], plan: MaskPlan, token_loss: Mapping[str, Tensor]
+    ) -> Tensor | None:
+        """Feedback from a pass that used `plan`; a sampler that learns returns a loss of its own, but changes nothing.
+
+        token_loss: output -> mean loss of each token, (B, N) without gradient, 0 where `plan.target` is False.
+        """
         return None
 
+    def after_step(self) -> None:  # noqa: B027 - optional
+        """The optimizer has taken a step; the one place where a sampler may change its own state."""
 
-def complete(layout: Layout, visible: Mapping[str, np.ndarray], score: Literal["masked", "all"]) -> MaskPlan:
-    """The plan that follows from the visible tokens: hidden ones, or all, of every output are its targets.
 
-    An output that is not given to the encoder has all its present tokens as targets.
+def complete(
+    layout: Layout, visible: Mapping[str, np.ndarray], score: Scored, in_place: bool = False
+) -> MaskPlan:
+    """The plan that follows from the visible tokens: hidden, visible or all ones of every output are its targets.
+
+    An output that is not given to the encoder has all its present tokens as targets. An output with a `score` of its
+    own follows that. With `in_place`, mask tokens stand for what is present and hidden.
     """
     import numpy as np
     import torch
@@ -68,9 +87,16 @@ def complete(layout: Layout, visible: Mapping[str, np.ndarray], score: Literal["
     target = {}
     for name, source in layout.sources.items():
         present = layout.present[source]
-        hidden = present & ~visible[source] if source in visible and score == "masked" else present
-        target[name] = torch.from_numpy(np.ascontiguousarray(hidden))
-    return MaskPlan({n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in visible.items()}, target)
+        how = layout.scored.get(name, score) if source in visible else "all"
+        seen = visible.get(source, present)
+        chosen = {"masked": present & ~seen, "visible": present & seen, "all": present}[how]
+        target[name] = torch.from_numpy(np.ascontiguousarray(chosen))
+    hidden = {name: layout.present[name] & ~flags for name, flags in visible.items()} if in_place else {}
+    return MaskPlan(
+        {name: torch.from_numpy(np.ascontiguousarray(flags)) for name, flags in visible.items()},
+        target,
+        {name: torch.from_numpy(np.ascontiguousarray(flags)) for name, flags in hidden.items()},
+    )
 
 
 def check_names(key: str, names: Mapping[str, float], modalities: ModalitySet) -> None:

@@ -71,7 +71,7 @@ class ShareSampler(MaskSampler):
             shown = 1 - ratios.get(name, self.settings.ratio)
             budget = [math.floor(n * shown + 1e-9) for n in present.sum(1)]  # 1e-9: 100 * (1 - 0.9) is 10, not 9
             visible[name] = keep_smallest(keys, present, budget)
-        return complete(layout, visible, self.settings.score)
+        return complete(layout, visible, self.settings.score, self.settings.in_place)
 
 
 def keep_smallest(keys: np.ndarray, present: np.ndarray, budget: list[int] | np.ndarray) -> np.ndarray:
