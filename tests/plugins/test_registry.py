@@ -7,12 +7,11 @@ from typing import Literal
 import click
 import pytest
 
-from maetoolkit import plugins
 from maetoolkit.description import Description
 from maetoolkit.errors import ConfigError
 from maetoolkit.hookspecs import KINDS, Hooks
 from maetoolkit.modalities.image import RGB
-from maetoolkit.plugins import hookimpl, load
+from maetoolkit.plugins import hookimpl, installed, load
 from maetoolkit.train.check import checked
 from maetoolkit.train.recipe import load_recipe, recipe_type
 from maetoolkit.train.resolve import resolve
@@ -144,20 +143,20 @@ def test_a_blocked_plugin_is_not_imported():
 
 
 def test_the_environment_restricts_what_is_loaded(monkeypatch):
-    monkeypatch.setattr(plugins, "entry_points", lambda: [GOOD])
-    plugins._cached.cache_clear()
+    monkeypatch.setattr(installed, "entry_points", lambda: [GOOD])
+    installed._cached.cache_clear()
     try:
-        assert "thermal" in plugins.registry().modalities
-        assert plugins.registry() is plugins.registry()
+        assert "thermal" in installed.registry().modalities
+        assert installed.registry() is installed.registry()
         monkeypatch.setenv("MAETOOLKIT_BLOCK", "x, good")
-        assert "thermal" not in plugins.registry().modalities
+        assert "thermal" not in installed.registry().modalities
         monkeypatch.delenv("MAETOOLKIT_BLOCK")
         monkeypatch.setenv("MAETOOLKIT_PLUGINS", "")
-        assert "thermal" not in plugins.registry().modalities
+        assert "thermal" not in installed.registry().modalities
         monkeypatch.setenv("MAETOOLKIT_PLUGINS", "dist-good")
-        assert "thermal" in plugins.registry().modalities
+        assert "thermal" in installed.registry().modalities
     finally:
-        plugins._cached.cache_clear()
+        installed._cached.cache_clear()
 
 
 def test_a_plugin_that_is_not_installed_is_named_without_empty_brackets():
