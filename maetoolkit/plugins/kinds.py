@@ -1,0 +1,113 @@
+"""What plugins offer, by kind and name, and whose it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from maetoolkit.description import Description
+from maetoolkit.errors import ConfigError
+from maetoolkit.hookspecs import KINDS
+
+if TYPE_CHECKING:
+    import click
+
+    from maetoolkit.masking.sampler import Masking
+    from maetoolkit.modality import Modality
+
+T = TypeVar("T")
+BLOCK = "MAETOOLKIT_BLOCK"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One installed plugin: who made it, what it offers (kind -> names), and why it cannot be used, if so."""
+
+    name: str
+    distribution: str
+    version: str
+    status: Literal["loaded", "broken", "blocked", "missing"]
+    reason: str = ""
+    offers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def owner(self) -> str:
+        """Name, distribution and version where it has them, for messages."""
+        origin = f" ({self.distribution} {self.version})" if self.distribution else ""
+        return f"plugin {self.name!r}{origin}"
+
+
+def singular(kind: str) -> str:
+    """What one of a kind is called: modality, sampler, ..."""
+    return kind.removesuffix("ies") + "y" if kind.endswith("ies") else kind.removesuffix("s")
+
+
+class UnknownNameError(ConfigError, KeyError):
+    """A name that nobody offers, or that two plugins do."""
+
+    __str__ = Exception.__str__
+
+
+class Kind(Mapping[str, T], Generic[T]):
+    """What there is of one kind, by name; a name that two plugins claim belongs to neither."""
+
+    def __init__(self, kind: str, plugins: Iterable[Plugin]) -> None:
+        self.kind = kind
+        self.owners: dict[str, list[Plugin]] = {}
+        self._plugins = tuple(plugins)
+        for plugin in self._plugins:
+            for name in plugin.offers.get(kind, ()):
+                self.owners.setdefault(name, []).append(plugin)
+
+    def __getitem__(self, name: str) -> T:
+        owners = self.owners.get(name, [])
+        if len(owners) != 1:
+            raise UnknownNameError(self.explain(name))
+        return owners[0].offers[self.kind][name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, owners in self.owners.items() if len(owners) == 1)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def explain(self, name: str) -> str:
+        """Why `name` cannot be had: two owners, a near miss, or a plugin that could not be loaded."""
+        owners = self.owners.get(name, [])
+        if len(owners) > 1:
+            both = " and ".join(plugin.owner for plugin in owners)
+            return f"{singular(self.kind)} {name!r} is offered by {both}; uninstall one or set {BLOCK} to its name"
+        near = get_close_matches(name, self.owners, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        lost = [f"{p.owner} is {p.status}: {p.reason}" for p in self._plugins if p.status != "loaded"]
+        return "; ".join([f"unknown {singular(self.kind)} {name!r}", f"{hint}there are: {', '.join(self)}", *lost])
+
+
+class Registry:
+    """Everything that can be named in a recipe or on the command line, and the plugins it came from."""
+
+    modalities: Kind[type[Modality]]
+    samplers: Kind[type[Masking]]
+    encoders: Kind[type[Description]]
+    decoders: Kind[type[Description]]
+    targets: Kind[type[Description]]
+    objectives: Kind[type[Description]]
+    sources: Kind[type[Description]]
+    callbacks: Kind[type[Description]]
+    recipes: Kind[Path]
+    commands: Kind[click.Command]
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        self.plugins = tuple(plugins)
+        for kind in KINDS:
+            setattr(self, kind, Kind(kind, self.plugins))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line per plugin that cannot be used and per name with two owners."""
+        broken = [f"{p.owner}: {p.reason}" for p in self.plugins if p.status in ("broken", "missing")]
+        kinds: list[Kind[Any]] = [getattr(self, kind) for kind in KINDS]
+        return tuple(broken + [k.explain(n) for k in kinds for n, owners in k.owners.items() if len(owners) > 1])
