@@ -27,7 +27,7 @@ def checked(document: Document, known: Registry) -> Recipe:
     problems = [*_modalities(document, known)]
     recipe = None
     try:
-        recipe = recipe_type(known).model_validate(document.values)
+        recipe = recipe_type(known).model_validate(document.values, context={"registry": known})
     except ValidationError as error:
         told = {path for path, _ in problems}
         problems += [(path, text) for path, text in explain(error, document.values, known) if path[:2] not in told]

@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from maetoolkit.plugins import Registry
 from maetoolkit.train.document import Place
-from maetoolkit.train.recipe import SECTIONS, Checkpoint, Log, Optimizer, Recipe, Report
+from maetoolkit.train.recipe import SECTIONS
+from maetoolkit.train.slots import slot
 
-PARTS: dict[str, type[BaseModel]] = {"optimizer": Optimizer, "checkpoint": Checkpoint, "log": Log, "report": Report}
 MAPPING, WHOLE = "a mapping (key: value)", "a whole number"
 EXPECTED = {
     "bool_type": "true or false", "bool_parsing": "true or false", "string_type": "text", "none_required": "null",
@@ -38,7 +38,7 @@ def explain(error: ValidationError, values: dict[str, Any], known: Registry) -> 
         if detail["type"] == "value_error" and (head := message.partition(": "))[1] and _is_path(head[0]):
             path = (*path, *head[0].split("."))
         grouped.setdefault(path, []).append(detail)
-    return [(path, _message(path, details, known)) for path, details in grouped.items()]
+    return [(path, _message(path, details, values, known)) for path, details in grouped.items()]
 
 
 def _locate(detail: ErrorDetails, values: Any) -> Place:
@@ -59,11 +59,11 @@ def _locate(detail: ErrorDetails, values: Any) -> Place:
     return path
 
 
-def _message(path: Place, details: list[ErrorDetails], known: Registry) -> str:
+def _message(path: Place, details: list[ErrorDetails], values: dict[str, Any], known: Registry) -> str:
     first = details[0]
     kind, context = first["type"], first.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown key; {near(str(path[-1]), keys_of(path[:-1], first, known), 'keys are')}"
+        return f"unknown key; {near(str(path[-1]), keys_of(path[:-1], values, known), 'keys are')}"
     if kind == "missing":
         short = isinstance(first["loc"][-1], int) and isinstance(first["input"], list)
         return f"found {shown(first['input'])}; expected more values" if short else "missing; expected a value"
@@ -99,18 +99,10 @@ def _kind(path: Place, known: Registry) -> Any:
     return getattr(known, SECTIONS.get(str(path[0]), "modalities"))
 
 
-def keys_of(path: Place, detail: ErrorDetails, known: Registry) -> list[str]:
+def keys_of(path: Place, values: dict[str, Any], known: Registry) -> list[str]:
     """The keys that may stand in the mapping at `path`."""
-    if not path:
-        return ["base", *Recipe.model_fields]
-    if path[0] in PARTS:
-        return list(PARTS[str(path[0])].model_fields)
-    for part in reversed(detail["loc"][:-1]):  # the tag of the union says which class it was
-        offered = _kind(path, known)
-        if part in offered:
-            return list(offered[part].model_fields)
-    offered = list(_kind(path, known).values())  # a lone class has no tag
-    return list(offered[0].model_fields) if len(offered) == 1 else []
+    model = slot(path, values, known).model
+    return [*(() if path else ("base",)), *(model.model_fields if model else ())]
 
 
 def near(name: str, names: Iterable[str], label: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from maetoolkit.errors import ConfigError
 from maetoolkit.plugins import Registry
 from maetoolkit.train.document import Document, Place, from_overrides, merge, read_document
 from maetoolkit.train.recipe import DEFAULT_TYPES, SECTIONS
+from maetoolkit.train.slots import slot
 
 ALTERNATIVES = (
     *(("steps", "epochs"), ("warmup_steps", "warmup_epochs"), ("every", "every_epochs")),
@@ -22,11 +24,6 @@ MAX_BASES = 16
 def resolve(source: str | Path | Mapping[str, Any], overrides: Sequence[str], known: Registry) -> Document:
     """All settings that were written down, in one document; with a name, a run directory and a type per section."""
 
-    def fits(path: Place, type_name: str, key: str) -> bool:
-        kind = SECTIONS.get(str(path[0])) if len(path) == 1 else "modalities" if path[:1] == ("modalities",) else None
-        offered = getattr(known, kind) if kind else {}
-        return type_name not in offered or key in offered[type_name].model_fields
-
     if isinstance(source, Mapping):
         chain = _bases(Document(_plain(source), {(): "settings"}), Path(), known, ())
         name = "recipe"
@@ -37,12 +34,19 @@ def resolve(source: str | Path | Mapping[str, Any], overrides: Sequence[str], kn
     document = Document({section: {"type": default} for section, default in DEFAULT_TYPES.items()}, {})
     for layer in [*chain, from_overrides(overrides)]:
         _forget_removed(document, layer)
-        document = merge(document, layer, ALTERNATIVES, fits)
+        document = merge(document, layer, ALTERNATIVES, partial(_fits, merge(document, layer).values, known))
     for section, default in DEFAULT_TYPES.items():
         document.values.setdefault(section, {"type": default})
     document.values.setdefault("name", name)
     document.values.setdefault("run", f"runs/{document.values['name']}")
     return document
+
+
+def _fits(values: Mapping[str, Any], known: Registry, path: Place, type_name: str, key: str) -> bool:
+    """Whether a key may stay where the type at `path` has become another one; `values` is all that is written."""
+    kind = slot(path, values, known).kind
+    offered = getattr(known, kind) if kind else {}
+    return type_name not in offered or key in offered[type_name].model_fields
 
 
 def find(source: str | Path, known: Registry) -> Path:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import sys
-from types import ModuleType, SimpleNamespace
 from typing import Literal
 
 import click
 import pytest
+from plugin_entries import Entry, module, offering, raising
 
 from maetoolkit.description import Description
 from maetoolkit.errors import ConfigError
@@ -20,32 +20,6 @@ from maetoolkit.train.resolve import resolve
 class Thermal(RGB):
     type: Literal["thermal"] = "thermal"
     channels: int = 1
-
-
-class Entry:
-    """An installed entry point, as the loader sees it."""
-
-    def __init__(self, name, load, distribution=None, version="1.2"):
-        self.name, self.value, self.load = name, name, load
-        self.dist = SimpleNamespace(name=distribution or f"dist-{name}", version=version)
-
-
-def module(**functions):
-    made = ModuleType("fake_plugin")
-    for name, function in functions.items():
-        setattr(made, name, hookimpl(function))
-    return made
-
-
-def offering(kind, value):
-    return lambda: module(**{f"maetoolkit_{kind}": lambda: value})
-
-
-def raising(error):
-    def load_it():
-        raise error
-
-    return load_it
 
 
 GOOD = Entry("good", offering("modalities", {"thermal": Thermal}))
