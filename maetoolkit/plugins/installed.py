@@ -1,22 +1,25 @@
-"""The registry: what is installed, who offers it, and what is broken.
+"""Loading what is installed, plugin by plugin.
 
 Built-ins enter through the same hooks as third-party plugins. Each plugin is loaded and called alone; whatever goes
 wrong in it is recorded under its name and disturbs nobody else, until something is asked for that nobody has.
-A plugin is code that you trust: it runs in this process.
+One that hangs is left behind after a time. A plugin is code that you trust: it runs in this process.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import threading
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from maetoolkit.errors import ConfigError
-from maetoolkit.hookspecs import PROJECT, call
+from maetoolkit.hookspecs import API, PROJECT, hooks
 from maetoolkit.plugins.kinds import BLOCK, Plugin, Registry
+from maetoolkit.plugins.limit import NotFinishedError, PluginThread, time_limit, within
 from maetoolkit.plugins.offers import checked
+from maetoolkit.plugins.version import declared, refusal
 
 ALLOW = "MAETOOLKIT_PLUGINS"
 
@@ -33,6 +36,8 @@ class Entry(Protocol):
 
 def registry() -> Registry:
     """What is installed here, as far as MAETOOLKIT_PLUGINS (allow-list; empty: none) and MAETOOLKIT_BLOCK let it in."""
+    if isinstance(threading.current_thread(), PluginThread):
+        raise RuntimeError("registry() was called while plugins are being loaded; call it later, inside a method")
     return _cached(os.environ.get(ALLOW), os.environ.get(BLOCK, ""))
 
 
@@ -52,15 +57,8 @@ def load(
     entries: Iterable[Entry], allow: frozenset[str] | None = None, block: frozenset[str] = frozenset()
 ) -> Registry:
     """The registry of the built-ins and `entries`; `allow` and `block` hold names of plugins or distributions."""
-    from importlib_metadata import version
-
-    # by its name: this room lies below those that the built-ins come from
-    builtin = _load("builtin", PROJECT, version(PROJECT), lambda: importlib.import_module(f"{PROJECT}.builtin"))
-    if builtin.status == "broken":
-        raise ConfigError(
-            f"the built-ins of maetoolkit cannot be loaded, so this installation is damaged: {builtin.reason}"
-        )
-    plugins = [builtin]
+    seconds = time_limit()
+    plugins = [_builtin()]
     seen: set[str] = set()
     for entry in entries:
         distribution, number = _distribution(entry)
@@ -70,24 +68,55 @@ def load(
             reason = f"switched off by {BLOCK if names & block else f'{ALLOW} or --no-plugins'}"
             plugins.append(Plugin(entry.name, distribution, number, "blocked", reason))
         else:
-            plugins.append(_load(entry.name, distribution, number, entry.load))
+            plugins.append(_load(entry, seconds))
     for name in sorted((allow or frozenset()) - seen):
         plugins.append(Plugin(name, "", "", "missing", f"named in {ALLOW} but not installed"))
     return Registry(plugins)
 
 
-def _load(name: str, distribution: str, version: str, import_it: Callable[[], Any]) -> Plugin:
-    """Import one plugin and call its hooks; whatever it raises, even SystemExit, is kept as the reason."""
-    offers: dict[str, dict[str, Any]] = {}
+def _builtin() -> Plugin:
+    """The built-ins, through the same hooks; they are found by name, for this room lies below those they come from."""
+    from importlib_metadata import version
+
     try:
-        for kind, value in call(import_it()):
-            offers[kind] = checked(kind, value)
+        found = hooks(importlib.import_module(f"{PROJECT}.builtin"))
+        offers = {kind: checked(kind, hook()) for kind, hook in found}
+    except Exception as error:
+        raise ConfigError(
+            f"the built-ins of maetoolkit cannot be loaded, so this installation is damaged: {_told(error)}"
+        ) from error
+    return Plugin("builtin", PROJECT, version(PROJECT), "loaded", "", offers, str(API))
+
+
+def _load(entry: Entry, seconds: float) -> Plugin:
+    """Import one plugin and call its hooks; whatever it raises, even SystemExit, is kept as the reason."""
+    distribution, number = _distribution(entry)
+    api, offers = "", dict[str, dict[str, Any]]()
+    try:
+        plugin = within(seconds, "importing", entry.load)
+        versions = declared(plugin)
+        if versions is not None:
+            api = "-".join(str(each) for each in dict.fromkeys(versions))
+            if problem := refusal(versions, distribution):
+                return Plugin(entry.name, distribution, number, "broken", problem, api=api)
+        for kind, hook in within(seconds, "registering", lambda: list(hooks(plugin))):
+            offers[kind] = within(seconds, f"{PROJECT}_{kind}", partial(_called, kind, hook))
     except KeyboardInterrupt:
         raise
+    except NotFinishedError as error:
+        return Plugin(entry.name, distribution, number, "broken", str(error), api=api)
     except BaseException as error:  # a plugin may raise anything; the others must not notice
-        reason = f"{type(error).__name__}: {error}".strip().rstrip(":").replace("\n", " ")
-        return Plugin(name, distribution, version, "broken", reason)
-    return Plugin(name, distribution, version, "loaded", "", offers)
+        return Plugin(entry.name, distribution, number, "broken", _told(error), api=api)
+    return Plugin(entry.name, distribution, number, "loaded", "", offers, api)
+
+
+def _called(kind: str, hook: Callable[[], Any]) -> dict[str, Any]:
+    return checked(kind, hook())
+
+
+def _told(error: BaseException) -> str:
+    """An error in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".strip().rstrip(":").split())
 
 
 def _distribution(entry: Entry) -> tuple[str, str]:

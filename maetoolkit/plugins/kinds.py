@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from maetoolkit.description import Description
 from maetoolkit.errors import ConfigError
-from maetoolkit.hookspecs import KINDS
+from maetoolkit.hookspecs import KINDS, PROJECT
 
 if TYPE_CHECKING:
     import click
@@ -24,7 +24,10 @@ BLOCK = "MAETOOLKIT_BLOCK"
 
 @dataclass(frozen=True)
 class Plugin:
-    """One installed plugin: who made it, what it offers (kind -> names), and why it cannot be used, if so."""
+    """One installed plugin: who made it, what it offers (kind -> name -> thing), and why it cannot be used, if so.
+
+    api: the version of the plugin API that it declares, as text; empty where it declares none.
+    """
 
     name: str
     distribution: str
@@ -32,6 +35,12 @@ class Plugin:
     status: Literal["loaded", "broken", "blocked", "missing"]
     reason: str = ""
     offers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    api: str = ""
+
+    @property
+    def builtin(self) -> bool:
+        """Whether these are the built-ins."""
+        return self.distribution == PROJECT and self.name == "builtin"
 
     @property
     def owner(self) -> str:
@@ -52,7 +61,10 @@ class UnknownNameError(ConfigError, KeyError):
 
 
 class Kind(Mapping[str, T], Generic[T]):
-    """What there is of one kind, by name; a name that two plugins claim belongs to neither."""
+    """What there is of one kind, by name.
+
+    A name that two plugins claim belongs to neither; one that a built-in has stays the built-in's.
+    """
 
     def __init__(self, kind: str, plugins: Iterable[Plugin]) -> None:
         self.kind = kind
@@ -63,24 +75,32 @@ class Kind(Mapping[str, T], Generic[T]):
                 self.owners.setdefault(name, []).append(plugin)
 
     def __getitem__(self, name: str) -> T:
-        owners = self.owners.get(name, [])
-        if len(owners) != 1:
+        owner = self.owner(name)
+        if owner is None:
             raise UnknownNameError(self.explain(name))
-        return owners[0].offers[self.kind][name]
+        return owner.offers[self.kind][name]
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, owners in self.owners.items() if len(owners) == 1)
+        return (name for name in self.owners if self.owner(name) is not None)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def owner(self, name: str) -> Plugin | None:
+        """The plugin whose thing it is that has this name; None where there is none, or two claim it."""
+        owners = self.owners.get(name, [])
+        return owners[0] if owners and (len(owners) == 1 or owners[0].builtin) else None
 
     def explain(self, name: str) -> str:
         """Why `name` cannot be had: two owners, a near miss, or a plugin that could not be loaded."""
         owners = self.owners.get(name, [])
         if len(owners) > 1:
             both = " and ".join(plugin.owner for plugin in owners)
-            return f"{singular(self.kind)} {name!r} is offered by {both}; uninstall one or set {BLOCK} to its name"
-        near = get_close_matches(name, self.owners, n=1)
+            remedy = f"uninstall one or set {BLOCK} to its name"
+            if owners[0].builtin:
+                remedy = "the built-in one is used; the plugin must call its own otherwise"
+            return f"{singular(self.kind)} {name!r} is offered by {both}; {remedy}"
+        near = get_close_matches(name, self, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         lost = [f"{p.owner} is {p.status}: {p.reason}" for p in self._plugins if p.status != "loaded"]
         return "; ".join([f"unknown {singular(self.kind)} {name!r}", f"{hint}there are: {', '.join(self)}", *lost])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from maetoolkit.description import Description
 from maetoolkit.hookspecs import PROJECT
@@ -13,6 +13,10 @@ from maetoolkit.hookspecs import PROJECT
 BASES = {  # what an entry of a kind must derive from, named so that looking costs no import
     "modalities": "maetoolkit.modality.Modality",
     "samplers": "maetoolkit.masking.sampler.Masking",
+    "encoders": "maetoolkit.model.encoder.EncoderDescription",
+    "decoders": "maetoolkit.model.decoder.DecoderDescription",
+    "targets": "maetoolkit.model.target.TargetDescription",
+    "objectives": "maetoolkit.model.objective.ObjectiveDescription",
     "sources": "maetoolkit.data.source.Source",
 }
 
@@ -32,6 +36,8 @@ def checked(kind: str, value: Any) -> dict[str, Any]:
 
 
 def _problem(kind: str, name: str, item: Any) -> str | None:
+    if kind == "cases":
+        return None if callable(item) else f"expected a function that makes a case, found {item!r}"
     if kind == "recipes":
         ok = isinstance(item, str | Path) and Path(item).is_file()
         return None if ok else f"expected the path of a YAML file that exists, found {item!r}"
@@ -45,9 +51,11 @@ def _problem(kind: str, name: str, item: Any) -> str | None:
     if inspect.isabstract(item):
         missing = ", ".join(sorted(item.__abstractmethods__))
         return f"{item.__qualname__} is abstract; it lacks {missing}"
-    declared = item.model_fields["type"].default if "type" in item.model_fields else None
-    if declared != name:
-        return f'{item.__qualname__} must declare `type: Literal["{name}"] = "{name}"`, found {declared!r}'
+    annotation: Any = item.model_fields["type"].annotation if "type" in item.model_fields else None
+    if get_args(annotation) != (name,) or item.model_fields["type"].default != name:
+        return f'{item.__qualname__} must declare `type: Literal["{name}"] = "{name}"`, found {_declaration(item)}'
+    if not item.__pydantic_complete__:
+        item.model_rebuild()  # raises where an annotation stands for nothing
     return None
 
 
@@ -55,3 +63,12 @@ def derives(item: type, kind: str) -> bool:
     """Whether a class has the base that its kind must have."""
     base = BASES.get(kind)
     return base is None or any(f"{cls.__module__}.{cls.__qualname__}" == base for cls in item.__mro__)
+
+
+def _declaration(item: type[Description]) -> str:
+    """What a class says of its `type`."""
+    if "type" not in item.model_fields:
+        return "no `type`"
+    annotation: Any = item.model_fields["type"].annotation
+    written = str(annotation).replace("typing.", "") if get_args(annotation) else annotation.__name__
+    return f"`type: {written} = {item.model_fields['type'].default!r}`"

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import time
 from typing import Literal
 
 import click
@@ -9,9 +12,9 @@ from plugin_entries import Entry, module, offering, raising
 
 from maetoolkit.description import Description
 from maetoolkit.errors import ConfigError
-from maetoolkit.hookspecs import KINDS, Hooks
+from maetoolkit.hookspecs import HOOKS, KINDS, Hooks
 from maetoolkit.modalities.image import RGB
-from maetoolkit.plugins import hookimpl, installed, load
+from maetoolkit.plugins import hookimpl, installed, load, registry
 from maetoolkit.train.check import checked
 from maetoolkit.train.recipe import load_recipe, recipe_type
 from maetoolkit.train.resolve import resolve
@@ -29,27 +32,61 @@ class Abstract(Description):
     type: Literal["abstract"] = "abstract"
 
 
+class Untyped(RGB):
+    type: str = "untyped"  # which no union can tell apart from others
+
+
+class Halfway(RGB):
+    type: Literal["halfway"] = "halfway"
+    size: "Nowhere" = 3
+
+
+def hanging():
+    time.sleep(3600)
+
+
+def asking():
+    return registry()
+
+
 HOSTILE = {
     "import": (raising(ImportError("no module named 'gone'")), "ImportError: no module named 'gone'"),
     "exit": (raising(SystemExit(3)), "SystemExit"),
     "crash": (raising(ZeroDivisionError("division by zero")), "ZeroDivisionError"),
     "base": (raising(BaseException("odd")), "odd"),
+    "time": (raising(TimeoutError("no answer from a server")), "TimeoutError: no answer from a server"),
+    "hangs": (hanging, "did not finish importing within 0.2 s (MAETOOLKIT_PLUGIN_TIMEOUT sets another limit)"),
+    "hangs late": (lambda: module(maetoolkit_sources=hanging), "did not finish maetoolkit_sources within 0.2 s"),
+    "asks": (asking, "registry() was called while plugins are being loaded; call it later"),
+    "none": (offering("modalities", None), "maetoolkit_modalities must return a mapping of name"),
     "list": (offering("modalities", ["thermal"]), "maetoolkit_modalities must return a mapping"),
     "instance": (offering("modalities", {"thermal": Thermal()}), "expected a subclass of Description"),
     "foreign": (offering("modalities", {"abstract": Abstract}), "expected a subclass of maetoolkit.modality.Modality"),
     "misnamed": (offering("modalities", {"heat": Thermal}), 'must declare `type: Literal["heat"] = "heat"`'),
+    "untyped": (offering("modalities", {"untyped": Untyped}), "found `type: str = 'untyped'`"),
+    "halfway": (offering("modalities", {"halfway": Halfway}), "Nowhere"),
     "number": (offering("modalities", {3: Thermal}), "names must be non-empty strings"),
     "sampler": (offering("samplers", {"thermal": Thermal}), "maetoolkit.masking.sampler.Masking"),
+    "decoder": (offering("decoders", {"abstract": Abstract}), "maetoolkit.model.decoder.DecoderDescription"),
     "recipe": (offering("recipes", {"r": "/no/such/file.yaml"}), "expected the path of a YAML file"),
     "command": (offering("commands", {"c": print}), "expected a click.Command"),
+    "case": (offering("cases", {"c": 3}), "expected a function that makes a case, found 3"),
     "misspelt": (lambda: module(maetoolkit_modality=lambda: {}), "did you mean maetoolkit_modalities?"),
     "arguments": (lambda: module(maetoolkit_modalities=lambda registry: {}), "registry"),
     "inside": (lambda: module(maetoolkit_sources=lambda: 1 / 0), "ZeroDivisionError"),
+    "too new": (lambda: module(MAETOOLKIT_API=2), "is made for plugin API 2, this maetoolkit has API 1; pip install"),
+    "newer": (
+        lambda: module(MAETOOLKIT_API=(2, 3)),
+        "API 2 to 3, this maetoolkit has API 1; pip install",
+    ),
+    "no version": (lambda: module(MAETOOLKIT_API="1"), "must be a whole number or a pair (lowest, highest), found '1'"),
+    "backwards": (lambda: module(MAETOOLKIT_API=(2, 1)), "pair (lowest, highest), found (2, 1)"),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_broken_plugin_is_named_with_its_reason_and_disturbs_nobody(name):
+def test_a_broken_plugin_is_named_with_its_reason_and_disturbs_nobody(name, monkeypatch):
+    monkeypatch.setenv("MAETOOLKIT_PLUGIN_TIMEOUT", "0.2")
     load_it, reason = HOSTILE[name]
     known = load([Entry("bad", load_it, "bad-dist", "0.3"), GOOD])
     bad = next(plugin for plugin in known.plugins if plugin.name == "bad")
@@ -57,7 +94,7 @@ def test_a_broken_plugin_is_named_with_its_reason_and_disturbs_nobody(name):
     assert reason in bad.reason
     assert known.problems == (f"plugin 'bad' (bad-dist 0.3): {bad.reason}",)
     assert known.modalities["thermal"] is Thermal
-    assert "rgb" in known.modalities
+    assert checked(resolve({"steps": 1, "modalities": {"heat": {"type": "thermal"}}}, [], known), known)
 
 
 def test_an_interrupt_is_not_swallowed():
@@ -84,6 +121,60 @@ def test_two_owners_of_one_name_are_both_named_and_neither_gets_it():
     assert "thermal" not in list(known.modalities)
     assert len(known.problems) == 1
     assert known.modalities["rgb"] is RGB
+
+
+def test_a_plugin_cannot_take_a_built_ins_name_away():
+    class Other(RGB):
+        pass
+
+    known = load([GOOD, Entry("greedy", offering("modalities", {"rgb": Other}), "greedy-dist")])
+    assert known.modalities["rgb"] is RGB
+    assert known.modalities["thermal"] is Thermal
+    (problem,) = known.problems
+    assert problem.startswith("modality 'rgb' is offered by plugin 'builtin' (maetoolkit ")
+    assert problem.endswith(
+        "and plugin 'greedy' (greedy-dist 1.2); the built-in one is used; the plugin must call its own otherwise"
+    )
+
+
+def test_a_plugin_for_an_older_api_is_told_to_be_upgraded(monkeypatch):
+    monkeypatch.setattr("maetoolkit.plugins.version.API", 3)
+    known = load([Entry("old", lambda: module(MAETOOLKIT_API=(1, 2)), "old-dist"), GOOD])
+    assert known.problems == (
+        "plugin 'old' (old-dist 1.2): it is made for plugin API 1 to 2, this maetoolkit has API 3; "
+        "pip install --upgrade old-dist",
+    )
+    assert known.modalities["thermal"] is Thermal
+
+
+def test_the_api_that_a_plugin_declares_is_known():
+    entries = [Entry("one", lambda: module(MAETOOLKIT_API=1)), Entry("pair", lambda: module(MAETOOLKIT_API=(1, 4)))]
+    api = {plugin.name: plugin.api for plugin in load([*entries, GOOD]).plugins}
+    assert api == {"builtin": "1", "one": "1", "pair": "1-4", "good": ""}
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf"])
+def test_a_time_limit_that_is_none_is_refused(monkeypatch, text):
+    monkeypatch.setenv("MAETOOLKIT_PLUGIN_TIMEOUT", text)
+    with pytest.raises(ConfigError, match=f"MAETOOLKIT_PLUGIN_TIMEOUT: found '{text}'; expected a number of seconds"):
+        load([])
+
+
+def test_a_process_ends_although_a_plugin_hangs(tmp_path):
+    (tmp_path / "hanging_plugin.py").write_text("import threading; threading.Event().wait()")
+    info = tmp_path / "hanging_plugin-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hanging-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[maetoolkit]\nhanging = hanging_plugin\n")
+    settings = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+        "MAETOOLKIT_PLUGIN_TIMEOUT": "0.3",
+    }
+    listed = [sys.executable, "-m", "maetoolkit", "plugins"]
+    done = subprocess.run(listed, env=settings, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "plugin 'hanging' (hanging-plugin 1.0): did not finish importing within 0.3 s" in done.stdout
 
 
 def test_a_name_that_is_missing_mentions_the_plugin_that_may_have_offered_it():
@@ -160,13 +251,12 @@ def test_a_recipe_can_use_a_plugin_and_the_schema_knows_it():
 
 
 def test_every_kind_has_a_hook_with_a_docstring():
-    assert len(KINDS) == 10
-    assert all(getattr(Hooks, f"maetoolkit_{kind}").__doc__ for kind in KINDS)
+    assert len(HOOKS) == 11
+    assert set(HOOKS) - set(KINDS) == {"cases"}
+    assert all(getattr(Hooks, f"maetoolkit_{kind}").__doc__ for kind in HOOKS)
 
 
 def test_loading_the_registry_imports_no_torch():
-    import subprocess
-
     code = (
         "import sys; from maetoolkit.plugins import registry; registry().modalities; assert 'torch' not in sys.modules"
     )
