@@ -14,8 +14,9 @@ from pydantic_core import ErrorDetails
 
 from maetoolkit.plugins import Registry
 from maetoolkit.train.document import Place
+from maetoolkit.train.needed import lost
 from maetoolkit.train.recipe import SECTIONS
-from maetoolkit.train.slots import slot
+from maetoolkit.train.slots import slot, value_at
 
 MAPPING, WHOLE = "a mapping (key: value)", "a whole number"
 EXPECTED = {
@@ -38,7 +39,18 @@ def explain(error: ValidationError, values: dict[str, Any], known: Registry) -> 
         if detail["type"] == "value_error" and (head := message.partition(": "))[1] and _is_path(head[0]):
             path = (*path, *head[0].split("."))
         grouped.setdefault(path, []).append(detail)
-    return [(path, _message(path, details, values, known)) for path, details in grouped.items()]
+    return [
+        (path, _gone(path, values, known) or _message(path, details, values, known))
+        for path, details in grouped.items()
+    ]
+
+
+def _gone(path: Place, values: dict[str, Any], known: Registry) -> str | None:
+    """What a recipe states of the plugin that offers a type which nobody here does."""
+    value, kind = value_at(path, values), slot(path[:-1], values, known).kind
+    if path[-1:] != ("type",) or kind is None or not isinstance(value, str):
+        return None
+    return lost(kind, value, values.get("plugins"), known)
 
 
 def _locate(detail: ErrorDetails, values: Any) -> Place:

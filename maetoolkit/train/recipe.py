@@ -19,6 +19,7 @@ from maetoolkit.description import Description
 from maetoolkit.masking.sampler import Masking
 from maetoolkit.modality import Modality, ModalitySet
 from maetoolkit.plugins import Kind, Registry, registry
+from maetoolkit.train.needed import Requirement, needed, warn_of_drift
 
 UNIT = Annotated[float, Field(ge=0, lt=1)]
 SECTIONS = {
@@ -36,8 +37,8 @@ DEFAULT_TYPES = {
     "data": "scenes",
 }
 UNIMPORTANT = (  # settings that do not change a run's numbers, so that a resumed run may change them
-    ("name",), ("description",), ("published",), ("versions",), ("run",), ("stop_after",), ("micro_batch",),
-    ("compile",), ("log",), ("report",), ("checkpoint",),
+    ("name",), ("description",), ("published",), ("versions",), ("plugins",), ("run",), ("stop_after",),
+    ("micro_batch",), ("compile",), ("log",), ("report",), ("checkpoint",),
     ("data", "workers"),
     ("data", "cache"), ("encoder", "attention"), ("encoder", "checkpointing"),
 )  # fmt: skip
@@ -88,6 +89,7 @@ class Recipe(Description):
 
     batch is the effective one, over ranks and accumulation; micro_batch is per rank and pass (none: all at once).
     Exactly one of steps and epochs is set. stop_after ends this invocation early, at that step; the schedule stays.
+    plugins says who offers what is not built in, as in `modalities.text: maetoolkit-text==0.1.0` (kind.type).
     """
 
     name: str = "recipe"
@@ -113,6 +115,7 @@ class Recipe(Description):
     report: Report = Report()
     published: dict[str, JsonValue] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
+    plugins: dict[str, Requirement] = Field(default_factory=dict)
 
     @cached_property
     def modality_set(self) -> ModalitySet:
@@ -130,8 +133,8 @@ class Recipe(Description):
         return to_yaml(self.document())
 
     def with_versions(self) -> Recipe:
-        """The same recipe with the versions of what runs it, as a run directory keeps it."""
-        return self.model_copy(update={"versions": versions()})
+        """The same recipe with the versions of what runs it and the plugins it uses, as a run directory keeps it."""
+        return self.model_copy(update={"versions": versions(), "plugins": needed(self, registry())})
 
     def identity(self) -> dict[str, Any]:
         """The part that changes a run's numbers; two runs with equal identity are the same run."""
@@ -177,7 +180,9 @@ def load_recipe(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
     from maetoolkit.train.check import checked
     from maetoolkit.train.resolve import resolve
 
-    return checked(resolve(source, overrides, registry()), registry())
+    recipe = checked(resolve(source, overrides, registry()), registry())
+    warn_of_drift(recipe, registry())
+    return recipe
 
 
 def schema() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from maetoolkit.errors import ConfigError
 from maetoolkit.plugins import Registry
 from maetoolkit.train.document import Document, Place, from_overrides, merge, read_document
+from maetoolkit.train.needed import lost
 from maetoolkit.train.recipe import DEFAULT_TYPES, SECTIONS
 from maetoolkit.train.slots import slot
 
@@ -102,7 +103,8 @@ def _bases(document: Document, path: Path, known: Registry, seen: tuple[Path, ..
         found = beside if Path(base).suffix in (".yaml", ".yml") and beside.is_file() else find(base, known)
         below = read_document(found)
     except (ConfigError, OSError) as error:
-        raise ConfigError(f"{place}: base: {error}") from None
+        stated = lost("recipes", base, document.values.get("plugins"), known)
+        raise ConfigError(f"{place}: base: {stated or error}") from None
     if found.resolve() in seen or len(seen) >= MAX_BASES:
         raise ConfigError(f"{place}: base: {base!r} is built on itself; break the circle")
     for key in NOT_INHERITED:

@@ -63,8 +63,8 @@ class Run:
         """Write a checkpoint of the run as it stands."""
         from maetoolkit.train.checkpoint import Checkpoint, save
         from maetoolkit.train.optimise import optimizer_state
-        from maetoolkit.train.recipe import versions
 
+        kept = self.recipe.with_versions()
         epoch, position = divmod(self.step * self.schedule.batch, self.schedule.num_samples)
         state = {
             "step": self.step,
@@ -73,7 +73,8 @@ class Run:
             "position": position,
             "num_samples": self.schedule.num_samples,
             "identity": self.recipe.identity(),
-            "versions": versions(),
+            "versions": kept.versions,
+            "plugins": kept.plugins,
         }
         content = Checkpoint(self.model.state_dict(), optimizer_state(self.model, optimizer), state)
         return save(self.checkpoints, self.step, content, self.recipe.checkpoint.keep)

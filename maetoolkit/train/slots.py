@@ -48,9 +48,7 @@ def slots(values: Mapping[str, Any], known: Registry) -> Iterator[tuple[Place, s
     paths: list[Place] = [()]
     while paths:
         path = paths.pop(0)
-        here: Any = values
-        for part in path:
-            here = _item(here, part)
+        here = value_at(path, values)
         if isinstance(here, Mapping):
             kind = slot(path, values, known).kind
             if kind is not None and isinstance(here.get("type"), str):
@@ -58,6 +56,14 @@ def slots(values: Mapping[str, Any], known: Registry) -> Iterator[tuple[Place, s
             paths += [(*path, key) for key in here]
         elif isinstance(here, list):
             paths += [(*path, index) for index in range(len(here))]
+
+
+def value_at(path: Place, values: Mapping[str, Any]) -> Any:
+    """What is written at a path of a recipe's values; None where nothing is."""
+    here: Any = values
+    for part in path:
+        here = _item(here, part)
+    return here
 
 
 def _chosen(mark: Nested, value: Any, known: Registry) -> type[BaseModel] | None:
