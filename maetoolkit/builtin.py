@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maetoolkit.data.folder import Folder
+from maetoolkit.data.mix import Mix
 from maetoolkit.data.scenes import Scenes
 from maetoolkit.hookspecs import hookimpl
 from maetoolkit.masking.dirichlet import Dirichlet
 from maetoolkit.masking.share import Share
+from maetoolkit.modalities.features import Features
 from maetoolkit.modalities.image import RGB, Depth, StandardizedRGB
 from maetoolkit.modalities.semantic import Semantic
-from maetoolkit.model.decoder import CrossDecoder, JointDecoder
+from maetoolkit.model.decoder import CrossDecoder, JointDecoder, LinearDecoder
 from maetoolkit.model.encoder import ViT
 from maetoolkit.model.objective import Uncertainty, WeightedSum
+from maetoolkit.model.target import Ema, TimmFeatures
 
 if TYPE_CHECKING:
     import click
@@ -27,8 +30,8 @@ if TYPE_CHECKING:
 
 @hookimpl
 def maetoolkit_modalities() -> Mapping[str, type[Modality]]:
-    """Colour, standardised colour, depth and semantic labels."""
-    return {"rgb": RGB, "standardized_rgb": StandardizedRGB, "depth": Depth, "semantic": Semantic}
+    """Colour, standardised colour, depth and semantic labels, and a teacher's features of any of them."""
+    return {"rgb": RGB, "standardized_rgb": StandardizedRGB, "depth": Depth, "semantic": Semantic, "features": Features}
 
 
 @hookimpl
@@ -45,8 +48,14 @@ def maetoolkit_encoders() -> Mapping[str, type[Description]]:
 
 @hookimpl
 def maetoolkit_decoders() -> Mapping[str, type[Description]]:
-    """One small stack per target (MultiMAE), or one over all (MAE)."""
-    return {"cross": CrossDecoder, "joint": JointDecoder}
+    """One small stack per target (MultiMAE), one over all (MAE), or none (SimMIM)."""
+    return {"cross": CrossDecoder, "joint": JointDecoder, "linear": LinearDecoder}
+
+
+@hookimpl
+def maetoolkit_targets() -> Mapping[str, type[Description]]:
+    """Any frozen timm model, and an average of the student."""
+    return {"timm": TimmFeatures, "ema": Ema}
 
 
 @hookimpl
@@ -57,8 +66,8 @@ def maetoolkit_objectives() -> Mapping[str, type[Description]]:
 
 @hookimpl
 def maetoolkit_sources() -> Mapping[str, type[Description]]:
-    """Aligned folders of files, and ray-cast scenes."""
-    return {"folder": Folder, "scenes": Scenes}
+    """Aligned folders of files, ray-cast scenes, and several sources mixed."""
+    return {"folder": Folder, "scenes": Scenes, "mix": Mix}
 
 
 @hookimpl

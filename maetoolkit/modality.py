@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -13,8 +13,10 @@ from maetoolkit.description import Description
 
 if TYPE_CHECKING:
     import numpy as np
+    from jaxtyping import Bool, Float
     from torch import Tensor, nn
 
+    from maetoolkit.model.target import TargetDescription
     from maetoolkit.tokens import Field, Patches
 
 _TAKEN = """
@@ -57,6 +59,20 @@ class Geometry:
         return None if self.path is None else generator(*self.path, "transform", purpose)
 
 
+@dataclass(frozen=True)
+class Marks:
+    """What a reader of a picture must be told of one sample's tokens; all are (N,) on the host.
+
+    present: tokens that exist; hidden: those to be covered; predicted: those whose values the model made, with
+    `confidence` in [0, 1] where it is known.
+    """
+
+    present: Bool[Tensor, "N"]
+    hidden: Bool[Tensor, "N"]
+    predicted: Bool[Tensor, "N"]
+    confidence: Float[Tensor, "N"] | None = None
+
+
 class Modality(Description, ABC):
     """How one kind of data is read, cut into patches, embedded, placed, predicted and scored.
 
@@ -70,6 +86,8 @@ class Modality(Description, ABC):
     score: Scored | None = None
 
     suffixes: ClassVar[tuple[str, ...]] = ()
+    reconstructs: ClassVar[bool] = True
+    """Whether a prediction stands for patch values (`to_values`), so that there is something to show of it."""
 
     # data side ---------------------------------------------------------------------------------
 
@@ -136,6 +154,10 @@ class Modality(Description, ABC):
     def build_head(self, dim: int, content: tuple[int, ...]) -> nn.Module:
         """Module: decoded features (T, dim) -> predictions of tokens whose patch values have shape `content`."""
 
+    def taught_by(self) -> TargetDescription | None:
+        """What makes this output's targets, where they are not its patches; then it `reconstructs` nothing."""
+        return None
+
     def target(self, values: Tensor) -> Tensor:
         """What the head should predict, from the patch values (T, *content) of the target tokens."""
         return values
@@ -150,7 +172,7 @@ class Modality(Description, ABC):
 
         if valid is None:
             return torch.full(target.shape[:1], math.prod(target.shape[1:]), dtype=torch.float32, device=target.device)
-        return valid.expand_as(target).flatten(1).sum(1, dtype=torch.float32)
+        return valid.expand_as(target)[:, None].flatten(1).sum(1, dtype=torch.float32)  # content may have no axes
 
     def ideal(self, target: Tensor) -> Tensor:
         """The prediction that no other one scores better than."""
@@ -164,6 +186,19 @@ class Modality(Description, ABC):
 
     def picture(self, values: Tensor, grid: tuple[int, ...] | None, truth: Tensor | None = None) -> np.ndarray | None:
         """uint8 (H, W, 3) of one sample's prepared patch values (N, *content); `truth` fixes the range of colours."""
+        return None
+
+    def confidence(self, prediction: Tensor) -> Tensor | None:
+        """How sure the model is of each prediction, (T,) in [0, 1]; None where this kind of data cannot tell."""
+        return None
+
+    def draw(
+        self, values: Tensor, grid: tuple[int, ...] | None, marks: Marks, truth: Tensor | None = None
+    ) -> np.ndarray | None:
+        """uint8 (H, W, 3) of one sample with its tokens told apart as `marks` says, for data that is no picture.
+
+        None leaves it to `picture`, whose pixels are covered where they belong to hidden tokens of a grid.
+        """
         return None
 
     def legend(self) -> Sequence[tuple[str, tuple[int, int, int]]]:
@@ -218,6 +253,11 @@ class ModalitySet(Mapping[str, Modality]):
         return tuple(n for n, m in self._entries.items() if m.role != "input")
 
     @property
+    def reconstructed(self) -> tuple[str, ...]:
+        """Names of the outputs whose predictions stand for patch values."""
+        return tuple(n for n in self.outputs if self._entries[n].reconstructs and self._entries[n].taught_by() is None)
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """Names of the entries that have data of their own."""
         return tuple(n for n, m in self._entries.items() if m.of is None)
@@ -225,6 +265,10 @@ class ModalitySet(Mapping[str, Modality]):
     def source(self, name: str) -> str:
         """The entry whose field, tokens and mask `name` uses: itself, or the one it is `of`."""
         return self[name].of or name
+
+    def only(self, names: Collection[str]) -> ModalitySet:
+        """The entries of these names and those that are `of` them. Raises ValueError where they make no set."""
+        return ModalitySet(**{n: m for n, m in self._entries.items() if (m.of or n) in names})
 
     @property
     def sources(self) -> dict[str, str]:

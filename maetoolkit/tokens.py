@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ class Batch:
     """What the loader hands to the model: fields by name, the samples' keys, and the plan drawn on the host.
 
     Fields may be raw; the model prepares them. `draw` keys all randomness inside the model.
+    targets: output -> (B, N, D) a teacher's features, for outputs that are predicted from one.
+    weight: (B,) what the loss of each sample is multiplied with (None: 1).
     """
 
     fields: Mapping[str, Field]
@@ -116,6 +118,8 @@ class Batch:
     draw: Draw | None = None
     plan: MaskPlan | None = None
     route: Route | None = None
+    targets: Mapping[str, Tensor] = field(default_factory=dict)
+    weight: Float[Tensor, "B"] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)

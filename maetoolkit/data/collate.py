@@ -15,6 +15,7 @@ from maetoolkit.tokens import Batch, Field
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from maetoolkit.data.order import MicroBatch
     from maetoolkit.data.source import Samples, Source
@@ -70,7 +71,8 @@ class Builder:
         aspect = transform.declared_aspect(self.modalities)
         keys, rows = [], []
         for epoch, index in request.places:
-            values, key = self.samples.read(index), self.samples.key(index)
+            key = self.samples.key(index)
+            values = self.source.kept(self.samples.read(index), key)
             frame = transform.sample_frame(values, self.modalities)
             path = (self.seed, "crop", epoch, key)
             geometry = Geometry() if frame is None else transform.random_crop(self.source, frame, aspect, *path)
@@ -84,7 +86,14 @@ class Builder:
             layout.require_something(keys)
         except ValueError as error:
             raise DataError(str(error)) from None
+        batch = Batch(fields, tuple(keys), draw, weight=self._weight(request))
         if self.sampler is None or self.sampler.needs_content:
-            return Batch(fields, tuple(keys), draw)
+            return batch
         plan = self.sampler(layout, draw, request.step / self.num_steps)
-        return Batch(fields, tuple(keys), draw, plan, self.router(plan) if self.router is not None else None)
+        return replace(batch, plan=plan, route=self.router(plan) if self.router is not None else None)
+
+    def _weight(self, request: MicroBatch) -> Tensor | None:
+        import torch
+
+        weights = [self.samples.weight(index) for _, index in request.places]
+        return None if all(weight == 1 for weight in weights) else torch.tensor(weights, dtype=torch.float32)

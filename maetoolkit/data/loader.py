@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import maetoolkit.modalities.resample  # noqa: F401 - before workers fork, or each of them pays its seconds of import
 from maetoolkit.data.collate import Builder, Router, evaluation_batch
-from maetoolkit.data.order import MicroBatch, Schedule, permutation, place
+from maetoolkit.data.order import MicroBatch, Schedule
 from maetoolkit.errors import ConfigError, DataError
 from maetoolkit.tokens import Batch
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from maetoolkit.masking.sampler import MaskSampler
     from maetoolkit.modality import ModalitySet
 
-__all__ = ["MicroBatch", "Schedule", "StepLoader", "evaluation_batch", "permutation", "place"]
+__all__ = ["MicroBatch", "Schedule", "StepLoader", "evaluation_batch"]
 
 Failure = ConfigError | DataError
 
@@ -27,9 +27,9 @@ Failure = ConfigError | DataError
 class StepLoader:
     """Iterates `(step, micro-batches of this rank)` from step `start` to `num_steps`.
 
-    Order: one stream over epochs. Position p = step * batch + i is sample `permutation(seed, p // N)[p % N]` of
-    epoch p // N; nothing is dropped. Crops, plans and order depend on seed, epoch and sample key alone, so they are
-    the same for any `workers`, `micro_batch`, `rank` and `world`.
+    Order: one stream over epochs. Position p = step * batch + i is `samples.places(seed, p // N)[p % N]`, with N the
+    samples of an epoch; nothing is dropped. Crops, plans and order depend on seed, epoch and sample key alone, so they
+    are the same for any `workers`, `micro_batch`, `rank` and `world`.
     Raises ConfigError where batch, world and micro_batch do not divide; DataError where a sample cannot be used.
     """
 
@@ -51,7 +51,7 @@ class StepLoader:
         workers: int | None = None,
     ) -> None:
         self.schedule = Schedule(
-            seed, len(samples), batch, batch if micro_batch is None else micro_batch, num_steps, start, rank, world
+            samples, seed, batch, batch if micro_batch is None else micro_batch, num_steps, start, rank, world
         )
         builder = Builder(samples, modalities, source, seed, num_steps, sampler, router)
         workers = source.workers if workers is None else workers

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from maetoolkit.errors import ConfigError
-from maetoolkit.randomness import generator
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-@lru_cache(maxsize=4)
-def permutation(seed: int, epoch: int, num_samples: int) -> np.ndarray:
-    """The order of one epoch: each index once."""
-    order = generator(seed, "order", epoch).permutation(num_samples)
-    order.setflags(write=False)
-    return order
+class Order(Protocol):
+    """What the schedule asks of a collection of samples."""
 
-
-def place(seed: int, num_samples: int, position: int) -> tuple[int, int]:
-    """(epoch, index) of the sample at `position` of the endless stream of epochs."""
-    epoch, offset = divmod(position, num_samples)
-    return epoch, int(permutation(seed, epoch, num_samples)[offset])
+    @property
+    def num_per_epoch(self) -> int: ...  # noqa: D102
+    def places(self, seed: int, epoch: int) -> np.ndarray: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -41,12 +33,13 @@ class MicroBatch:
 class Schedule:
     """The micro-batches of one rank, step after step.
 
-    A step's `batch` consecutive positions are cut into contiguous slices, one per rank, then into micro-batches of
-    `micro_batch` samples (at most the rank's share). Raises ConfigError where the numbers do not divide.
+    `samples` say how an epoch is ordered. A step's `batch` consecutive positions are cut into contiguous slices, one
+    per rank, then into micro-batches of `micro_batch` samples (at most the rank's share). Raises ConfigError where the
+    numbers do not divide.
     """
 
+    samples: Order
     seed: int
-    num_samples: int
     batch: int
     micro_batch: int
     num_steps: int
@@ -82,12 +75,23 @@ class Schedule:
         return self.share // self.size
 
     def __iter__(self) -> Iterator[MicroBatch]:
+        epochs: dict[int, np.ndarray] = {}
         for step in range(self.start, self.num_steps):
             first = step * self.batch + self.rank * self.share
             for number in range(self.num_micro_batches):
                 begin = first + number * self.size
-                places = (place(self.seed, self.num_samples, p) for p in range(begin, begin + self.size))
+                places = (self.place(position, epochs) for position in range(begin, begin + self.size))
                 yield MicroBatch(step, number, tuple(places))
+
+    def place(self, position: int, epochs: dict[int, np.ndarray] | None = None) -> tuple[int, int]:
+        """(epoch, index) of the sample at `position` of the endless stream; `epochs` remembers two of them."""
+        epoch, offset = divmod(position, self.samples.num_per_epoch)
+        epochs = {} if epochs is None else epochs
+        if epoch not in epochs:
+            epochs.pop(epoch - 2, None)
+            epochs[epoch] = self.samples.places(self.seed, epoch)
+        own, index = epochs[epoch][offset].tolist()
+        return own, index
 
     def __len__(self) -> int:
         return max(0, self.num_steps - self.start) * self.num_micro_batches

@@ -60,7 +60,8 @@ def image_input(model: MaskedAutoencoder, entry: str | None) -> str:
 def timm_state(model: MaskedAutoencoder, name: str) -> dict[str, Tensor]:
     """The encoder's weights, with the tokenizer and positions of one input, under timm's names.
 
-    timm's projection has no bias before a pre-norm; there ours goes into the positions, to which it is added anyway.
+    timm's projection has no bias before a pre-norm; there ours goes into the positions, to which it is added anyway,
+    as a modality embedding always does.
     """
     encoder, content = model.encoder, model.modalities[name].content
     num_globals = encoder.global_tokens.shape[1]
@@ -69,6 +70,7 @@ def timm_state(model: MaskedAutoencoder, name: str) -> dict[str, Tensor]:
     assert isinstance(position, GridPosition)
     projection = tokenizer.proj
     cells = position.table + projection.bias if pre_norm(model) else position.table
+    cells = cells + model.embeddings[name] if name in model.embeddings else cells
     rows = torch.cat([cells.new_zeros(num_globals, encoder.dim), cells])
     state = {k: v for k, v in encoder.state_dict().items() if k.startswith(("blocks.", "norm.", "norm_pre."))}
     state |= {
@@ -111,6 +113,7 @@ def timm_config(model: MaskedAutoencoder, name: str) -> dict[str, Any]:
         "final_norm": not isinstance(encoder.norm, torch.nn.Identity),
     }
     if encoder.architecture is None:
+        args |= {} if encoder.activation == "gelu" else {"act_layer": encoder.activation}
         hidden = block.mlp.get_parameter("fc1.bias").numel()
         ratio = hidden / encoder.dim
         if int(encoder.dim * ratio) != hidden:  # timm rounds the product down

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
-from timm.layers import Attention, Mlp
+from timm.layers import Attention, Mlp, get_act_layer
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
@@ -78,14 +78,15 @@ def run_blocks(
     return blocks[-1](x, segments, rows=rows) if len(blocks) else x.index_select(0, rows)
 
 
-def build_block(dim: int, heads: int, mlp_ratio: float = 4.0) -> PackedBlock:
-    """A block as in ViT: qkv bias, exact GELU, LayerNorm eps 1e-6."""
+def build_block(dim: int, heads: int, mlp_ratio: float = 4.0, activation: str = "gelu") -> PackedBlock:
+    """A block as in ViT: qkv bias, LayerNorm eps 1e-6, GELU exact or by its tanh approximation (timm's names)."""
     return PackedBlock(
         dim,
         heads,
         mlp_ratio,
         qkv_bias=True,
         norm_layer=LayerNorm,  # type: ignore[arg-type]
+        act_layer=get_act_layer(activation),
         attn_layer=PackedAttention,
     )
 
@@ -109,9 +110,9 @@ class CrossAttention(nn.Module):
         return self.proj(attend(q, k, v, queries, keys, self.backend).flatten(1))
 
 
-def build_mlp(dim: int, mlp_ratio: float = 4.0) -> nn.Module:
+def build_mlp(dim: int, mlp_ratio: float = 4.0, activation: str = "gelu") -> nn.Module:
     """The block's two-layer perceptron on its own."""
-    return Mlp(dim, int(dim * mlp_ratio))
+    return Mlp(dim, int(dim * mlp_ratio), act_layer=get_act_layer(activation))
 
 
 def expand_to_tokens(values: Float[Tensor, "B ..."], segments: Segments) -> Float[Tensor, "T ..."]:

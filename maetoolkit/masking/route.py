@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Stack:
     """One decoder's sequence: which tokens it decodes, where the visible ones come from, what it attends to.
 
-    tokens: field -> flat indices of all tokens that are decoded, visible or not.
-    seen: field -> which of `tokens` are visible, and `latent`: the rows of the latent they are.
+    tokens: field -> flat indices of all tokens that are decoded, in the encoder or not.
+    seen: field -> which of `tokens` the encoder has, and `latent`: the rows of the latent they are.
     order: rows of [global tokens, fields in turn] in sample order; None where that is the order already.
     segments: tokens per sample of the sequence; context: rows of the latent it attends to (None: all), with
     `context_segments`; scored: rows of the sequence that any output needs;
@@ -47,15 +47,19 @@ class Stack:
 class Route:
     """Everything the model gathers by.
 
-    num_tokens: input -> N; visible: input -> flat indices of its visible tokens;
+    num_tokens: input -> N; kept: input -> flat indices of its tokens that enter the encoder, visible or in place;
+    content: input -> flat indices of the tokens whose content the visible ones of `kept` show;
+    seen: input -> which of `kept` those are, for inputs that have mask tokens among them;
     order: rows of [global tokens, inputs in turn] in sample order; segments: tokens per sample in the encoder;
-    rows: input -> rows of the latent that its visible tokens are; globals: rows that are global tokens;
+    rows: input -> rows of the latent that its kept tokens are; globals: rows that are global tokens;
     target, sample: output -> flat index and sample of every scored token; stacks: decoder sequences by name.
     """
 
     num_samples: int
     num_tokens: Mapping[str, int]
-    visible: Mapping[str, Int[Tensor, "V"]]
+    kept: Mapping[str, Int[Tensor, "K"]]
+    content: Mapping[str, Int[Tensor, "V"]]
+    seen: Mapping[str, Int[Tensor, "V"]]
     order: Int[Tensor, "T"]
     segments: Segments
     rows: Mapping[str, Int[Tensor, "V"]]
@@ -84,6 +88,13 @@ class Router:
         import numpy as np
 
         visible = {name: plan.visible[name].numpy() for name in self.inputs}
+        content = {name: _content(plan, name, flags) for name, flags in visible.items()}
+        seen = {}
+        for name, flags in plan.in_place.items():
+            if flags.any():
+                entered = visible[name] | flags.numpy()
+                seen[name] = np.flatnonzero(visible[name].ravel()[np.flatnonzero(entered)])
+                visible[name] = entered
         targets = {name: plan.target[name].numpy() for name in self.sources}
         num_samples = len(next(iter(visible.values())))
         flat = {name: np.flatnonzero(flags) for name, flags in visible.items()}
@@ -100,6 +111,8 @@ class Router:
             num_samples,
             {name: flags.shape[1] for name, flags in visible.items()},
             tensors(flat),
+            tensors(content),
+            tensors(seen),
             tensor(order),
             Segments(tuple(lengths.tolist())),
             tensors({name: rows[name] for name in self.inputs}),
@@ -163,6 +176,17 @@ class Router:
             tensor(every),
             tensors({name: np.searchsorted(every, rows_of) for name, rows_of in scored.items()}),
         )
+
+
+def _content(plan: MaskPlan, name: str, visible: np.ndarray) -> np.ndarray:
+    """Flat indices of the tokens whose content the visible tokens of an input show: their own, or as the plan says."""
+    import numpy as np
+
+    own = np.flatnonzero(visible)
+    if name not in plan.content:
+        return own
+    width = visible.shape[1]
+    return own // width * width + plan.content[name].numpy().ravel()[own]
 
 
 def sample_order(owners: list[np.ndarray], num_samples: int) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:

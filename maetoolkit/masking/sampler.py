@@ -48,6 +48,7 @@ class MaskSampler(ABC):
 
     settings: Masking
     needs_content: bool = False  # True: runs on the device, after the batch has arrived
+    learns: bool = False  # True: `observe` is called with the losses of every pass
 
     @abstractmethod
     def __call__(
@@ -73,9 +74,7 @@ class MaskSampler(ABC):
         """The optimizer has taken a step; the one place where a sampler may change its own state."""
 
 
-def complete(
-    layout: Layout, visible: Mapping[str, np.ndarray], score: Scored, in_place: bool = False
-) -> MaskPlan:
+def complete(layout: Layout, visible: Mapping[str, np.ndarray], score: Scored, in_place: bool = False) -> MaskPlan:
     """The plan that follows from the visible tokens: hidden, visible or all ones of every output are its targets.
 
     An output that is not given to the encoder has all its present tokens as targets. An output with a `score` of its

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field as Setting
 from pydantic import PositiveFloat, model_validator
 
+from maetoolkit.modalities.derived import Derived
 from maetoolkit.modalities.grid import GridModality
-from maetoolkit.modality import Modality, Role, Side
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from maetoolkit.tokens import Field, Patches
+    from maetoolkit.tokens import Field
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -113,42 +113,15 @@ def _in_unit_range(value: np.ndarray) -> np.ndarray:
     return value.astype(np.float32) / np.float32(largest)
 
 
-class StandardizedRGB(Modality):
+class StandardizedRGB(Derived):
     """Predicts another entry's patches, each standardised by its own mean and variance; an output only.
 
     All values of a patch together, unbiased variance, eps inside the root. MAE, section 4.1; MultiMAE, section 3.4.
     """
 
     type: Literal["standardized_rgb"] = "standardized_rgb"
-    role: Role = "target"
     of: str | None = "rgb"
     eps: PositiveFloat = 1e-6
-
-    @model_validator(mode="after")
-    def _output_only(self) -> StandardizedRGB:
-        if self.role != "target" or self.of is None:
-            raise ValueError("standardised patches are an output of another entry: keep role 'target' and set `of`")
-        return self
-
-    @property
-    def num_tokens(self) -> int:  # noqa: D102
-        raise AssertionError("an entry with `of` uses the tokens of its source")
-
-    @property
-    def content(self) -> tuple[int, ...]:  # noqa: D102
-        raise AssertionError("an entry with `of` uses the patches of its source")
-
-    def collate(self, values: Sequence[np.ndarray | None]) -> Field:  # noqa: D102
-        raise AssertionError("an entry with `of` has no data of its own")
-
-    def patchify(self, field: Field) -> Patches:  # noqa: D102
-        raise AssertionError("an entry with `of` uses the patches of its source")
-
-    def build_tokenizer(self, dim: int) -> nn.Module:  # noqa: D102
-        raise AssertionError("an output is not given to the encoder")
-
-    def build_position(self, dim: int, side: Side) -> nn.Module:  # noqa: D102
-        raise AssertionError("an entry with `of` uses the positions of its source")
 
     def build_head(self, dim: int, content: tuple[int, ...]) -> nn.Module:  # noqa: D102
         from maetoolkit.layers.projection import PatchHead

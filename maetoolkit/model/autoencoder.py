@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maetoolkit.layers.initialise import token
 from maetoolkit.masking.dirichlet import Dirichlet
 from maetoolkit.masking.plan import Layout, MaskPlan
 from maetoolkit.masking.route import Route, Router
@@ -17,22 +18,13 @@ from maetoolkit.modality import ModalitySet
 from maetoolkit.model.balance import Score
 from maetoolkit.model.decoder import CrossDecoder, DecoderDescription
 from maetoolkit.model.encoder import EncoderDescription, ViT
+from maetoolkit.model.intake import Given, Ready, as_batch, patches_of
 from maetoolkit.model.objective import ObjectiveDescription, WeightedSum
 from maetoolkit.model.outputs import Encoded, Output, Reconstruction, everything_else, everything_visible
-from maetoolkit.model.positions import gather, positions_of
+from maetoolkit.model.positions import gather, positions_of, spread
 from maetoolkit.model.pretrained import initialise_from
 from maetoolkit.randomness import Draw
-from maetoolkit.tokens import Batch, Field, Packed, Patches, map_tensors
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A batch cut into patches, with its plan and route."""
-
-    patches: Mapping[str, Patches]
-    plan: MaskPlan
-    route: Route
-    draw: Draw
+from maetoolkit.tokens import Batch, Packed, Patches, map_tensors
 
 
 class MaskedAutoencoder(nn.Module):
@@ -57,6 +49,7 @@ class MaskedAutoencoder(nn.Module):
         encoder, decoder = encoder or ViT(), decoder or CrossDecoder()
         objective, self.masking = objective or WeightedSum(), masking or Dirichlet()
         self.masking.check(modalities)
+        decoder.check_masking(modalities, self.masking)
         objective.check(modalities)
         self.modalities, self.seed = modalities, seed
         self.sampler: MaskSampler = self.masking.build()
@@ -64,18 +57,18 @@ class MaskedAutoencoder(nn.Module):
         dim, given = self.encoder.dim, modalities.inputs
         self.tokenizers = nn.ModuleDict({name: modalities[name].build_tokenizer(dim) for name in given})
         self.positions = nn.ModuleDict({name: modalities[name].build_position(dim, "encoder") for name in given})
+        self.embeddings = nn.ParameterDict({name: token(dim) for name in (given if encoder.modality_embedding else ())})
+        masked = given if self.masking.uses_mask_tokens else ()
+        self.mask_tokens = nn.ParameterDict({name: token(dim) for name in masked})
         self.decoder = decoder.build(modalities, dim)
-        sources = modalities.sources
+        width = int(self.decoder.dim)  # type: ignore[arg-type]
         self.heads = nn.ModuleDict(
-            {
-                name: modalities[name].build_head(decoder.dim, modalities[source].content)
-                for name, source in sources.items()
-            }
+            {name: modalities[name].build_head(width, self._content(name)) for name in modalities.outputs}
         )
         self.full_precision = frozenset(getattr(decoder, "fp32", ()))
         self.objective = objective.build(modalities.outputs)
         stacks = decoder.stacks(modalities.outputs)
-        self.router = Router(given, sources, encoder.num_global_tokens, stacks, decoder.with_globals)
+        self.router = Router(given, modalities.sources, encoder.num_global_tokens, stacks, decoder.with_globals)
         if getattr(encoder, "init", None):
             initialise_from(self, encoder.init)  # type: ignore[attr-defined]
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
@@ -83,7 +76,7 @@ class MaskedAutoencoder(nn.Module):
 
     def forward(
         self,
-        batch: Batch | Mapping[str, Field | Tensor],
+        batch: Given,
         plan: MaskPlan | None = None,
         progress: float = 0.0,
         totals: Mapping[str, Tensor] | None = None,
@@ -100,33 +93,53 @@ class MaskedAutoencoder(nn.Module):
         predictions = self.predictions(features)
         scores = self.score(predictions, ready)
         loss, losses = self.objective(scores, ready.route.num_samples, totals, share)
+        if self.sampler.learns:
+            own = self.sampler.observe(ready.patches, ready.plan, self._token_losses(scores, ready))
+            loss = loss if own is None else loss + share * own
         return Output(loss, losses, predictions, scores, ready.plan, ready.route)
 
-    def cut(
-        self, batch: Batch | Mapping[str, Field | Tensor], plan: MaskPlan | None = None, progress: float = 0.0
-    ) -> Ready:
-        """Prepare and cut every field, and find or draw the plan; a field that is missing is wholly absent."""
-        batch = self._as_batch(batch)
-        patches = self._patches(batch)
+    def cut(self, batch: Given, plan: MaskPlan | None = None, progress: float = 0.0) -> Ready:
+        """Prepare and cut every field, and find or draw the plan; a field that is missing is wholly absent.
+
+        Raises ValueError where a sample has nothing present, or the plan puts mask tokens where the model has none.
+        """
+        batch = as_batch(batch, self.modalities)
+        patches = patches_of(batch, self.modalities, self.device)
         draw = batch.draw or self._next_draw(len(batch))
-        if plan is None and batch.plan is None:
+        if plan is not None or batch.plan is None:
             layout = Layout.of(self.modalities, batch.fields)
+            layout.require_something(batch.keys)
             content = patches if self.sampler.needs_content else None
-            plan = self.sampler(layout, draw, progress, patches=content)
-        elif plan is not None:
-            plan = plan.among(Layout.of(self.modalities, batch.fields))
-            batch = replace(batch, route=None)
-        used = plan or batch.plan
-        assert used is not None
-        route = batch.route or self.router(map_tensors(used, lambda flags: flags.cpu()))
-        return Ready(patches, used, map_tensors(route, lambda index: index.to(self.device, non_blocking=True)), draw)
+            plan = self.sampler(layout, draw, progress, patches=content) if plan is None else plan.among(layout)
+            batch = replace(batch, plan=plan, route=None)
+        assert batch.plan is not None
+        if batch.plan.in_place and not self.mask_tokens:
+            raise ValueError("plan: in_place asks for mask tokens in the encoder; set masking.in_place=true")
+        route = batch.route or self.router(map_tensors(batch.plan, lambda flags: flags.cpu()))
+        route = map_tensors(route, lambda index: index.to(self.device, non_blocking=True))
+        return Ready(patches, batch.plan, route, draw, batch.targets, batch.weight)
+
+    def planned(self, batch: Batch, progress: float = 0.0) -> Batch:
+        """The batch with a plan, drawn now where it came without one, so that every later use of it sees the same."""
+        if batch.plan is not None:
+            return batch
+        ready = self.cut(batch, None, progress)
+        return replace(batch, plan=ready.plan, route=ready.route, draw=ready.draw)
 
     def embed(self, patches: Mapping[str, Patches], route: Route) -> Packed:
-        """Tokenize the visible patches alone, and bring them into one sequence per sample behind the global tokens."""
+        """Tokenize the visible patches alone, and bring them into one sequence per sample behind the global tokens.
+
+        Mask tokens stand for patches that the plan hides in place.
+        """
         parts = [self.encoder.global_tokens.expand(route.num_samples, -1, -1).flatten(0, 1)]
         for name, tokenizer in self.tokenizers.items():
-            content = gather(patches[name].values, route.visible[name])
-            parts.append(tokenizer(content) + positions_of(self.positions[name], patches[name], route.visible[name]))
+            kept = route.kept[name]
+            tokens = tokenizer(gather(patches[name].values, route.content[name]))
+            if name in route.seen:
+                masked = self.mask_tokens[name].expand(len(kept), -1)
+                tokens = masked.index_copy(0, route.seen[name], tokens.to(masked.dtype))
+            tokens = tokens + positions_of(self.positions[name], patches[name], kept)
+            parts.append(tokens + self.embeddings[name] if name in self.embeddings else tokens)
         return Packed(torch.cat(parts).index_select(0, route.order), route.segments)
 
     def predictions(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -142,14 +155,10 @@ class MaskedAutoencoder(nn.Module):
         """Compare predictions with their targets; tokens that do not exist count nothing."""
         scores = {}
         for name, prediction in predictions.items():
-            modality, patches, index = (
-                self.modalities[name],
-                self._source(name, ready.patches),
-                ready.route.target[name],
-            )
-            target, valid, exists = self._targets(name, patches, index)
-            total, count = modality.token_loss(prediction, target, valid)
-            scores[name] = Score(total.where(exists, 0.0), count.where(exists, 0.0), ready.route.sample[name])
+            target, valid, exists = self._targets(name, ready)
+            total, count = self.modalities[name].token_loss(prediction, target, valid)
+            sample = ready.route.sample[name]
+            scores[name] = Score(total.where(exists, 0.0), count.where(exists, 0.0), sample, ready.weight)
         return scores
 
     @torch.no_grad()
@@ -158,19 +167,19 @@ class MaskedAutoencoder(nn.Module):
         ready = self.cut(batch, None, progress)
         divisors = {}
         for name in self.modalities.outputs:
-            target, valid, exists = self._targets(name, self._source(name, ready.patches), ready.route.target[name])
+            target, valid, exists = self._targets(name, ready)
             count = self.modalities[name].token_count(target, valid).where(exists, 0.0)
             divisors[name] = self.objective.divisor(count, ready.route.sample[name], ready.route.num_samples)
         return divisors
 
-    def encode(self, batch: Batch | Mapping[str, Field | Tensor], layers: Sequence[int] | None = None) -> Encoded:
+    def encode(self, batch: Given, layers: Sequence[int] | None = None) -> Encoded:
         """Features of everything that is present, never masked; any subset of the inputs will do.
 
         `layers` names the blocks (from 0, negative from the end) whose output is kept too.
         Raises ValueError where a sample has nothing present.
         """
-        batch = self._as_batch(batch)
-        patches = self._patches(batch)
+        batch = as_batch(batch, self.modalities)
+        patches = patches_of(batch, self.modalities, self.device)
         plan = everything_visible(Layout.of(self.modalities, batch.fields))
         route = map_tensors(self.router(plan), lambda index: index.to(self.device))
         states = self.encoder.layers(self.embed(patches, route))
@@ -181,28 +190,29 @@ class MaskedAutoencoder(nn.Module):
         return Encoded(states[-1], route, self.encoder.global_tokens.shape[1], grids, chosen)
 
     @torch.no_grad()
-    def reconstruct(self, batch: Batch | Mapping[str, Field | Tensor], plan: MaskPlan | None = None) -> Reconstruction:
+    def reconstruct(self, batch: Given, plan: MaskPlan | None = None) -> Reconstruction:
         """Predictions laid out over the whole token grid, in the domain of the patch values, for people to look at."""
         ready = self.cut(batch, plan)
         route = ready.route
         features = self.decoder(self.encoder(self.embed(ready.patches, route)), ready.patches, route)
         predictions = self.predictions(features)
-        scores = self.score(predictions, ready)
+        shown = {name: predictions[name] for name in self.modalities.reconstructed}
+        scores = self.score(shown, ready)
         _, losses = self.objective(scores, route.num_samples)
-        predicted, token_loss = {}, {}
-        for name, prediction in predictions.items():
+        predicted, confidence = {}, {}
+        for name, prediction in shown.items():
             patches, index, modality = self._source(name, ready.patches), route.target[name], self.modalities[name]
             values = modality.to_values(prediction.float(), gather(patches.values, index))
-            blank = torch.zeros_like(patches.values).flatten(0, 1)
-            predicted[name] = blank.index_copy(0, index, values.to(blank.dtype)).unflatten(0, patches.values.shape[:2])
-            mean = scores[name].total / scores[name].count.clamp(min=1)
-            per_token = mean.new_zeros(patches.present.numel()).index_copy(0, index, mean)
-            token_loss[name] = per_token.unflatten(0, patches.present.shape)
-        return Reconstruction(ready.patches, predicted, ready.plan, losses, token_loss)
+            predicted[name] = spread(values.to(patches.values.dtype), index, patches.present.shape)
+            sure = modality.confidence(prediction.float())
+            if sure is not None:
+                confidence[name] = spread(sure, index, patches.present.shape)
+        token_loss = self._token_losses(scores, ready)
+        return Reconstruction(ready.patches, predicted, ready.plan, losses, token_loss, confidence)
 
-    def predict(self, batch: Batch | Mapping[str, Field | Tensor]) -> dict[str, Tensor]:
+    def predict(self, batch: Given) -> dict[str, Tensor]:
         """Every field that was not given, made from all that was: whole entries (B, ...), in prepared values."""
-        batch = self._as_batch(batch)
+        batch = as_batch(batch, self.modalities)
         plan = everything_else(Layout.of(self.modalities, batch.fields))
         done = self.reconstruct(batch, plan)
         wholes = {}
@@ -231,32 +241,6 @@ class MaskedAutoencoder(nn.Module):
             if isinstance(module, PackedBlock):
                 module.compile()
 
-    def _as_batch(self, batch: Batch | Mapping[str, Field | Tensor]) -> Batch:
-        if not isinstance(batch, Batch):
-            for name in batch:
-                if self.modalities[name].of is not None:
-                    raise ValueError(f"{name!r} has no data of its own: it is made from {self.modalities[name].of!r}")
-            fields = {name: value if isinstance(value, Field) else Field.of(value) for name, value in batch.items()}
-            for name, field in fields.items():
-                try:
-                    self.modalities[name].check(field)
-                except ValueError as error:
-                    raise ValueError(f"{name}: {error}") from None
-            sizes = {name: len(field) for name, field in fields.items()}
-            if not sizes or len(set(sizes.values())) != 1:
-                raise ValueError(f"expected fields of one batch size, found {sizes}")
-            batch = Batch(fields, tuple(str(i) for i in range(next(iter(sizes.values())))))
-        return batch
-
-    def _patches(self, batch: Batch) -> dict[str, Patches]:
-        device, patches = self.device, {}
-        for name in self.modalities.fields:
-            modality = self.modalities[name]
-            field = batch.fields[name] if name in batch.fields else modality.collate([None] * len(batch))
-            field = map_tensors(field, lambda tensor: tensor.to(device, non_blocking=True))
-            patches[name] = modality.patchify(modality.prepare(field))
-        return patches
-
     def _next_draw(self, num_samples: int) -> Draw:
         self.calls += 1
         self._num_calls += 1
@@ -269,11 +253,31 @@ class MaskedAutoencoder(nn.Module):
     def _source(self, name: str, patches: Mapping[str, Patches]) -> Patches:
         return patches[self.modalities.source(name)]
 
-    def _targets(self, name: str, patches: Patches, index: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        exists = gather(patches.present, index)
-        values = gather(patches.values, index)
-        values = values.where(
-            exists.view(-1, *[1] * (values.ndim - 1)), torch.zeros((), dtype=values.dtype, device=values.device)
-        )
-        valid = None if patches.valid is None else gather(patches.valid, index)
-        return self.modalities[name].target(values).detach(), valid, exists
+    def _token_losses(self, scores: Mapping[str, Score], ready: Ready) -> dict[str, Float[Tensor, "B N"]]:
+        """Mean loss of every scored token in its place, without gradient; zero elsewhere."""
+        shapes = {name: self._source(name, ready.patches).present.shape for name in scores}
+        means = {name: (score.total / score.count.clamp(min=1)).detach() for name, score in scores.items()}
+        return {name: spread(mean, ready.route.target[name], shapes[name]) for name, mean in means.items()}
+
+    def _content(self, name: str) -> tuple[int, ...]:
+        teacher = self.modalities[name].taught_by()
+        if teacher is not None:
+            return (teacher.width(self.encoder.dim),)
+        return self.modalities[self.modalities.source(name)].content
+
+    def _targets(self, name: str, ready: Ready) -> tuple[Tensor, Tensor | None, Tensor]:
+        modality, patches, index = self.modalities[name], self._source(name, ready.patches), ready.route.target[name]
+        exists, valid = gather(patches.present, index), None
+        if modality.taught_by() is None:
+            values = gather(patches.values, index)
+            valid = None if patches.valid is None else gather(patches.valid, index)
+        elif name in ready.targets:
+            values = gather(ready.targets[name].to(self.device), index)
+        else:
+            raise ValueError(
+                f"{name!r} is predicted from a teacher, whose features are not in the batch; "
+                "add them with maetoolkit.model.teacher.Teachers(model)(batch), as the trainer does"
+            )
+        blank = torch.zeros((), dtype=values.dtype, device=values.device)
+        values = values.where(exists.view(-1, *[1] * (values.ndim - 1)), blank)
+        return modality.target(values).detach(), valid, exists

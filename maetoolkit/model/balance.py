@@ -15,11 +15,15 @@ from maetoolkit.model.objective import Reduction
 
 @dataclass(frozen=True)
 class Score:
-    """Losses of one output's target tokens: float32 sum and count per token, and the sample each belongs to."""
+    """Losses of one output's target tokens: float32 sum and count per token, and the sample each belongs to.
+
+    weight: what the loss of each sample is multiplied with (None: 1).
+    """
 
     total: Float[Tensor, "T"]
     count: Float[Tensor, "T"]
     sample: Int[Tensor, "T"]
+    weight: Float[Tensor, "B"] | None = None
 
 
 class Objective(nn.Module, ABC):
@@ -59,10 +63,14 @@ class Objective(nn.Module, ABC):
 
     def numerator(self, score: Score, num_samples: int) -> Float[Tensor, ""]:
         """The undivided loss of a batch; finite, and with a finite gradient, where nothing is scored."""
-        if self.reduction == "pooled":
+        if self.reduction == "pooled" and score.weight is None:
             return score.total.sum()
-        count = _per_sample(score.count, score.sample, num_samples)
-        return (_per_sample(score.total, score.sample, num_samples) / _positive(count)).sum()
+        total = _per_sample(score.total, score.sample, num_samples)
+        if score.weight is not None:
+            total = total * score.weight.to(total.device)
+        if self.reduction == "pooled":
+            return total.sum()
+        return (total / _positive(_per_sample(score.count, score.sample, num_samples))).sum()
 
     @abstractmethod
     def combine(self, losses: Mapping[str, Tensor], present: Mapping[str, Tensor], share: float) -> Tensor:

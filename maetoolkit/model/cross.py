@@ -22,7 +22,7 @@ class CrossDecoders(nn.Module):
 
     def __init__(self, settings: CrossDecoder, modalities: ModalitySet, encoder_dim: int) -> None:
         super().__init__()
-        self.fp32 = frozenset(settings.fp32)
+        self.dim, self.fp32 = settings.dim, frozenset(settings.fp32)
         self.outputs = nn.ModuleDict(
             {name: CrossDecoderStack(settings, modalities, encoder_dim, name) for name in modalities.outputs}
         )
@@ -56,8 +56,10 @@ class CrossDecoderStack(nn.Module):
         )
         self.query_norm, self.context_norm, self.out_norm = LayerNorm(dim), LayerNorm(dim), LayerNorm(dim)
         self.attention = CrossAttention(dim, settings.heads)
-        self.mlp = build_mlp(dim, settings.mlp_ratio)
-        self.blocks = nn.ModuleList(build_block(dim, settings.heads, settings.mlp_ratio) for _ in range(settings.depth))
+        self.mlp = build_mlp(dim, settings.mlp_ratio, settings.activation)
+        self.blocks = nn.ModuleList(
+            build_block(dim, settings.heads, settings.mlp_ratio, settings.activation) for _ in range(settings.depth)
+        )
         for module in (self.project, self.attention, self.mlp, self.blocks):
             initialise_(module, separate_qkv=True)
 
@@ -78,7 +80,7 @@ class CrossDecoderStack(nn.Module):
         """Position and modality embedding of every latent token; zero for global tokens."""
         parts = [like.new_zeros(len(route.globals), like.shape[1], dtype=torch.float32)]
         for name in self.inputs:
-            place = positions_of(self.positions[name], patches[name], route.visible[name])
+            place = positions_of(self.positions[name], patches[name], route.kept[name])
             parts.append(place + self.embeddings[name])
         return torch.cat(parts).index_select(0, route.order)
 

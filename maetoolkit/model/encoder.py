@@ -9,15 +9,24 @@ from pydantic import Field as Setting
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from maetoolkit.description import Description
+from maetoolkit.model.decoder import Activation
 
 if TYPE_CHECKING:
     from maetoolkit.model.trunk import Trunk
 
 
+SIZES = ("dim", "depth", "heads", "mlp_ratio", "activation")
+
+
 class EncoderDescription(Description, ABC):
-    """Settings of a shared encoder."""
+    """Settings of a shared encoder.
+
+    `modality_embedding` adds a learned vector per input to its tokens (M3AE, section 3); without it the bias of the
+    projection is what tells inputs apart (MultiMAE, section 3.1).
+    """
 
     num_global_tokens: NonNegativeInt = 1
+    modality_embedding: bool = False
 
     @abstractmethod
     def build(self) -> Trunk:
@@ -29,7 +38,8 @@ class ViT(EncoderDescription):
 
     `final_norm` is on in MAE and off in MultiMAE. `init` is a checkpoint to start from: a safetensors file, or the
     name of a timm model with weights on this machine or the hub. `attention` overrides the backend chosen by
-    device and dtype. `separate_qkv` draws the initial query, key and value maps apart (MultiMAE) or as one (MAE).
+    device and dtype. `activation` is exact GELU or its tanh approximation (M3AE). `separate_qkv` draws the initial
+    query, key and value maps apart (MultiMAE) or as one (MAE).
     """
 
     type: Literal["vit"] = "vit"
@@ -38,6 +48,7 @@ class ViT(EncoderDescription):
     depth: PositiveInt = 12
     heads: PositiveInt = 12
     mlp_ratio: PositiveFloat = 4.0
+    activation: Activation = "gelu"
     final_norm: bool = True
     drop_path: Annotated[float, Setting(ge=0, lt=1)] = 0.0
     checkpointing: bool = False
@@ -48,7 +59,7 @@ class ViT(EncoderDescription):
     @model_validator(mode="after")
     def _consistent(self) -> ViT:
         fields = type(self).model_fields
-        given = [name for name in ("dim", "depth", "heads", "mlp_ratio") if getattr(self, name) != fields[name].default]
+        given = [name for name in SIZES if getattr(self, name) != fields[name].default]
         if self.name is not None and given:
             raise ValueError(
                 f"name: {self.name!r} already fixes {', '.join(sorted(given))}; give the name or the numbers"

@@ -22,7 +22,8 @@ class JointDecoderStack(nn.Module):
 
     def __init__(self, settings: JointDecoder, modalities: ModalitySet, encoder_dim: int) -> None:
         super().__init__()
-        dim, self.sources = settings.dim, modalities.sources
+        self.dim, self.sources = settings.dim, modalities.sources
+        dim = self.dim
         fields = tuple(dict.fromkeys((*modalities.inputs, *self.sources.values())))
         self.project = nn.Linear(encoder_dim, dim)
         one_each = settings.mask_token == "per_modality"
@@ -30,7 +31,9 @@ class JointDecoderStack(nn.Module):
         embed = len(fields) > 1 if settings.modality_embedding is None else settings.modality_embedding
         self.embeddings = nn.ParameterDict({name: token(dim) for name in fields} if embed else {})
         self.positions = nn.ModuleDict({name: modalities[name].build_position(dim, "decoder") for name in fields})
-        self.blocks = nn.ModuleList(build_block(dim, settings.heads, settings.mlp_ratio) for _ in range(settings.depth))
+        self.blocks = nn.ModuleList(
+            build_block(dim, settings.heads, settings.mlp_ratio, settings.activation) for _ in range(settings.depth)
+        )
         self.norm = LayerNorm(dim)
         for module in (self.project, self.blocks):
             initialise_(module, separate_qkv=False)

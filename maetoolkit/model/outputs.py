@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,7 +38,9 @@ class Reconstruction:
     """A pass for people to look at.
 
     patches: field -> prepared truth; predicted: output -> (B, N, ...) patch values, zero where nothing was predicted;
-    losses: output -> loss; token_loss: output -> (B, N) mean loss of every predicted token, zero elsewhere.
+    losses: output -> loss; token_loss: output -> (B, N) mean loss of every predicted token, zero elsewhere;
+    confidence: output -> (B, N) how sure the model is of its prediction, where the kind of data says so.
+    Outputs whose predictions do not stand for patch values (a teacher's features) are left out.
     """
 
     patches: Mapping[str, Patches]
@@ -46,6 +48,7 @@ class Reconstruction:
     plan: MaskPlan
     losses: Mapping[str, Float[Tensor, ""]]
     token_loss: Mapping[str, Float[Tensor, "B N"]]
+    confidence: Mapping[str, Float[Tensor, "B N"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Encoded:
         Raises ValueError where samples hold different numbers of them (some are absent).
         """
         rows = (self.latent if layer is None else self.layers[layer]).x.index_select(0, self.route.rows[name])
-        owner = torch.bincount(self.route.visible[name] // self._width(name), minlength=self.route.num_samples)
+        owner = torch.bincount(self.route.kept[name] // self._width(name), minlength=self.route.num_samples)
         if len(owner.unique()) != 1:
             raise ValueError(
                 f"{name!r} is absent, or in part, in some samples; use `latent` and `route.rows[{name!r}]`"

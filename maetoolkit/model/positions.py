@@ -1,6 +1,8 @@
-"""Where chosen patches sit: coordinates gathered by flat index, then embedded."""
+"""Where chosen patches sit: rows gathered and put back by flat index."""
 
 from __future__ import annotations
+
+import math
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -18,3 +20,9 @@ def gather(values: Tensor, index: Int[Tensor, "T"]) -> Tensor:
     if values.stride(0) == 0:
         return values[0].index_select(0, index % values.shape[1])
     return values.flatten(0, 1).index_select(0, index)
+
+
+def spread(values: Tensor, index: Int[Tensor, "T"], shape: tuple[int, ...]) -> Tensor:
+    """Rows (T, ...) put in their places of (B, N, ...) by flat index, zero elsewhere; the way back of `gather`."""
+    blank = values.new_zeros(math.prod(shape), *values.shape[1:])
+    return blank.index_copy(0, index, values).unflatten(0, tuple(shape))

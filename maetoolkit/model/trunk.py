@@ -27,6 +27,7 @@ class Trunk(nn.Module):
     def __init__(self, vit: VisionTransformer, settings: ViT) -> None:
         super().__init__()
         self.dim, self.checkpointing, self.architecture = vit.embed_dim, settings.checkpointing, settings.name
+        self.activation = settings.activation
         self.global_tokens = token(1, settings.num_global_tokens, vit.embed_dim)
         self.norm_pre, self.blocks, self.norm = vit.norm_pre, nn.ModuleList(vit.blocks), vit.norm
         self.drop_rates = (
@@ -86,6 +87,7 @@ def _sized(settings: ViT) -> VisionTransformer:
         weight_init="skip",
         norm_layer=LayerNorm,
         block_fn=PackedBlock,
+        act_layer=settings.activation,
         attn_layer=PackedAttention,
     )
 

@@ -116,7 +116,7 @@ def _quietly_converted(given: Any, taken: Any, path: Place) -> Iterator[tuple[Pl
 def _sort(value: Any) -> str:
     if isinstance(value, bool):
         return "true or false"
-    return "a number" if isinstance(value, int | float) else "text" if isinstance(value, str) else ""
+    return "a number" if isinstance(value, int | float) else "a string" if isinstance(value, str) else ""
 
 
 def _relations(recipe: Recipe) -> Iterator[tuple[Place, str]]:
@@ -146,12 +146,15 @@ def _relations(recipe: Recipe) -> Iterator[tuple[Place, str]]:
             if name not in names:
                 yield path, f"{shown(name)} is no modality here; {near(name, names, what)}"
     yield from _widths(recipe, modalities)
-    for section in SECTIONS:
-        check = getattr(getattr(recipe, section), "check", None)
+    checks: list[tuple[str, Any, tuple[Any, ...]]] = [
+        (section, getattr(getattr(recipe, section), "check", None), (modalities,)) for section in SECTIONS
+    ]
+    checks.append(("decoder", getattr(recipe.decoder, "check_masking", None), (modalities, recipe.masking)))
+    for section, check, given in checks:
         if check is None:
             continue
         try:
-            check(modalities)
+            check(*given)
         except ValueError as error:
             yield _split((section,), str(error))
         except Exception as error:  # a plugin may raise anything

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MANIFEST, STATE, MODEL, OPTIMIZER = "manifest.json", "state.json", "model.safetensors", "optimizer.safetensors"
+TEACHERS = "teachers.safetensors"
 REQUIRED = frozenset({STATE, MODEL, OPTIMIZER})
 _NAME = re.compile(r"step-([0-9]+)")
 _TEMPORARY = ".unfinished-"
@@ -34,11 +35,15 @@ class NoValidCheckpoint(DataError):  # noqa: N818
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds: weights by name, optimizer state by parameter name, and `state` (step, versions)."""
+    """What a checkpoint holds: weights by name, optimizer state by parameter name, and `state` (step, versions).
+
+    teachers: weights of the teachers that move with the run, where there are any.
+    """
 
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     state: Mapping[str, Any]
+    teachers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def steps(directory: Path) -> list[tuple[int, Path]]:
@@ -58,7 +63,7 @@ def save(directory: Path, step: int, checkpoint: Checkpoint, keep: int = 2) -> P
     """
     from safetensors import SafetensorError
 
-    for name, tensor in (*checkpoint.model.items(), *checkpoint.optimizer.items()):
+    for name, tensor in (*checkpoint.model.items(), *checkpoint.optimizer.items(), *checkpoint.teachers.items()):
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise DataError(f"step {step}: {name!r} is not finite; no checkpoint written, the older ones are untouched")
     final, temporary = directory / f"step-{step}", directory / f"{_TEMPORARY}step-{step}"
@@ -148,7 +153,8 @@ def load(path: Path) -> Checkpoint:
     from safetensors.torch import load_file
 
     state = json.loads((path / STATE).read_text(encoding="utf-8"))
-    return Checkpoint(load_file(path / MODEL), load_file(path / OPTIMIZER), state)
+    teachers = load_file(path / TEACHERS) if (path / TEACHERS).exists() else {}
+    return Checkpoint(load_file(path / MODEL), load_file(path / OPTIMIZER), state, teachers)
 
 
 def _write(directory: Path, step: int, checkpoint: Checkpoint) -> None:
@@ -163,6 +169,8 @@ def _write(directory: Path, step: int, checkpoint: Checkpoint) -> None:
         OPTIMIZER: tensors(checkpoint.optimizer),
         STATE: lambda path: write_synced(path, json.dumps(dict(checkpoint.state), indent=1) + "\n"),
     }
+    if checkpoint.teachers:
+        writers[TEACHERS] = tensors(checkpoint.teachers)
     files = {}
     for name, write in writers.items():
         write(directory / name)

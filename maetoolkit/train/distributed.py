@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+Module = TypeVar("Module", bound="nn.Module")
 
 
 class Ranks:
@@ -38,7 +40,7 @@ class Ranks:
         """Whether this process is the one that writes."""
         return self.rank == 0
 
-    def place(self, model: nn.Module) -> nn.Module:
+    def place(self, model: Module) -> Module:
         """The model on this rank's device."""
         return model.to(self.device)
 

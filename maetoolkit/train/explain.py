@@ -20,7 +20,7 @@ from maetoolkit.train.slots import slot, value_at
 
 MAPPING, WHOLE = "a mapping (key: value)", "a whole number"
 EXPECTED = {
-    "bool_type": "true or false", "bool_parsing": "true or false", "string_type": "text", "none_required": "null",
+    "bool_type": "true or false", "bool_parsing": "true or false", "string_type": "a string", "none_required": "null",
     "int_type": WHOLE, "int_parsing": WHOLE, "int_from_float": WHOLE, "int_parsing_size": "a smaller number",
     "float_type": "a number", "float_parsing": "a number", "finite_number": "a finite number",
     "tuple_type": "a list, as in [1, 2]", "list_type": "a list, as in [1, 2]", "dict_type": MAPPING,

@@ -84,16 +84,24 @@ class Trainer:
 
     def _step(self, step: int, batches: list[Batch], lr: float) -> StepLosses:
         run = self.run
-        placed = [batch.to(self.ranks.device, non_blocking=True) for batch in batches]
-        losses = compute_gradients(self.model, run.model, placed, step + 1, step / run.schedule.num_steps, self.ranks)
+        progress = step / run.schedule.num_steps
+        placed = [self._prepared(batch.to(self.ranks.device, non_blocking=True), progress) for batch in batches]
+        losses = compute_gradients(self.model, run.model, placed, step + 1, progress, self.ranks)
         clip_gradients(run.model, run.recipe.optimizer.clip_norm, placed, step + 1)
         set_learning_rate(self.optimizer, lr)
         self.whole = False
         self.optimizer.step()
+        run.teachers.update(run.model, run.step / run.schedule.num_steps)
+        run.model.sampler.after_step()
         run.step = step + 1
         self.whole = True
         self.optimizer.zero_grad(set_to_none=True)
         return losses
+
+    def _prepared(self, batch: Batch, progress: float) -> Batch:
+        """The batch with its teachers' features, and with its plan where only the device can draw it."""
+        with self.ranks.autocast():
+            return self.run.teachers(self.run.model.planned(batch, progress))
 
     def _log(self, losses: StepLosses, lr: float, watch: Stopwatch) -> None:
         record = {"step": self.run.step, **losses.read(self.ranks), "lr": lr, "samples_per_second": watch.read()}

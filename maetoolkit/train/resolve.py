@@ -16,7 +16,9 @@ from maetoolkit.train.slots import slot
 
 ALTERNATIVES = (
     *(("steps", "epochs"), ("warmup_steps", "warmup_epochs"), ("every", "every_epochs")),
-    *(("name", size) for size in ("dim", "depth", "heads", "mlp_ratio")),  # an encoder by name, or by its numbers
+    *(
+        ("name", size) for size in ("dim", "depth", "heads", "mlp_ratio", "activation")
+    ),  # an encoder by name, or by its numbers
 )
 NOT_INHERITED = ("name", "description", "run", "published", "versions")
 MAX_BASES = 16

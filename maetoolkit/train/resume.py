@@ -23,7 +23,6 @@ def prepare(run: Run, ranks: Ranks, progress: Progress) -> tuple[Any, Any]:
     newest, skipped = newest_valid(run.checkpoints)
     for name, reason in skipped:
         progress.say(f"{run.checkpoints}: skipped {name}: {reason}")
-    ranks.place(run.model)
     optimizer = build_optimizer(
         run.model,
         lr=run.schedule.peak,
@@ -37,6 +36,8 @@ def prepare(run: Run, ranks: Ranks, progress: Progress) -> tuple[Any, Any]:
         _check_state(run, checkpoint, newest)
         fill(run.model, checkpoint, newest)
         load_optimizer_state(run.model, optimizer, checkpoint.optimizer)
+        _check_teachers(run, checkpoint, newest)
+        run.teachers.load(checkpoint.teachers)
         run.step = int(checkpoint.state["step"])
         if not run.step >= run.schedule.end:
             progress.say(f"{run.path}: continuing from {newest.name} of {run.num_steps}")
@@ -52,6 +53,16 @@ def _check_state(run: Run, checkpoint: Checkpoint, path: Path) -> None:
             f"{path}: was trained on {found} samples, the data set now has {there}; the order of samples would change. "
             "Restore the data set, or start another run with run=DIR"
         )
+
+
+def _check_teachers(run: Run, checkpoint: Checkpoint, path: Path) -> None:
+    recorded = checkpoint.state.get("teachers", {})
+    for name, found in run.teachers.fingerprints().items():
+        if recorded.get(name, found) != found:
+            raise DataError(
+                f"{path}: the teacher of {name!r} has other weights than when this run began; its targets would "
+                "change. Restore the teacher's weights, or start another run with run=DIR"
+            )
 
 
 def fill(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from maetoolkit.model.decoder import DecoderDescription
     from maetoolkit.model.encoder import EncoderDescription
     from maetoolkit.model.objective import ObjectiveDescription
+    from maetoolkit.model.teacher import Teachers
     from maetoolkit.train.callbacks import Callback
     from maetoolkit.train.distributed import Ranks
     from maetoolkit.train.loop import Trainer
@@ -34,7 +35,8 @@ class Interrupted(KeyboardInterrupt):
 class Run:
     """A recipe at work in a directory.
 
-    model: the bare model; samples: the training samples; step: optimizer steps taken so far.
+    model: the bare model; samples: the training samples; teachers: whose features some outputs predict;
+    step: optimizer steps taken so far.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class Run:
     model: MaskedAutoencoder
     samples: Samples
     schedule: Schedule
+    teachers: Teachers
     step: int = 0
 
     @property
@@ -76,7 +79,9 @@ class Run:
             "versions": kept.versions,
             "plugins": kept.plugins,
         }
-        content = Checkpoint(self.model.state_dict(), optimizer_state(self.model, optimizer), state)
+        state["teachers"] = self.teachers.fingerprints()
+        weights = self.model.state_dict(), optimizer_state(self.model, optimizer)
+        content = Checkpoint(*weights, state, self.teachers.state())
         return save(self.checkpoints, self.step, content, self.recipe.checkpoint.keep)
 
 
@@ -147,6 +152,7 @@ def pretrain(recipe: Recipe, callbacks: Sequence[Callback] = ()) -> Run:
 
 
 def _pretrain(path: Path, recipe: Recipe, callbacks: Sequence[Callback], ranks: Ranks) -> Run:
+    from maetoolkit.model.teacher import Teachers
     from maetoolkit.train.callbacks import Callbacks
     from maetoolkit.train.checkpoint import newest_valid
     from maetoolkit.train.log import Log
@@ -157,10 +163,11 @@ def _pretrain(path: Path, recipe: Recipe, callbacks: Sequence[Callback], ranks: 
     samples = open_samples(recipe)
     recipe.data.open(recipe.modality_set, "validation")  # what the report needs at the end is missed at the beginning
     _check_attention(recipe, ranks)
-    schedule = Schedule.of(recipe, len(samples))
+    schedule = Schedule.of(recipe, samples.num_per_epoch)
     progress = Progress(schedule.num_steps, quiet=not ranks.first)
     resumes = bool(getattr(recipe.encoder, "init", None)) and newest_valid(path / "checkpoints")[0] is not None
-    run = Run(path, recipe, build_model(recipe, initialise=not resumes), samples, schedule)
+    built = ranks.place(build_model(recipe, initialise=not resumes))
+    run = Run(path, recipe, built, samples, schedule, Teachers(built))
     model, optimizer = prepare(run, ranks, progress)
     if run.step >= schedule.end:
         what = "this run is finished" if run.finished else f"stop_after={recipe.stop_after} has been reached"

@@ -41,8 +41,8 @@ def test_every_token_is_where_the_route_says(plan: MaskPlan, router: Router) -> 
     owner_of_row = torch.arange(num).repeat_interleave(torch.tensor(route.segments.lengths))
     places = [route.globals]
     for name in INPUTS:
-        assert torch.equal(route.visible[name], plan.visible[name].flatten().nonzero()[:, 0])
-        assert torch.equal(owner_of_row[route.rows[name]], route.visible[name] // plan.visible[name].shape[1])
+        assert torch.equal(route.kept[name], plan.visible[name].flatten().nonzero()[:, 0])
+        assert torch.equal(owner_of_row[route.rows[name]], route.kept[name] // plan.visible[name].shape[1])
         places.append(route.rows[name])
     assert torch.equal(torch.cat(places).sort().values, torch.arange(starts[-1]))
     assert torch.equal(torch.arange(starts[-1]), torch.cat(places)[route.order])
@@ -69,7 +69,7 @@ def test_every_token_is_where_the_route_says(plan: MaskPlan, router: Router) -> 
             if field in INPUTS:
                 shown = stack.tokens[field][stack.seen[field]]
                 assert plan.visible[field].flatten()[shown].all()
-                back = dict(zip(route.rows[field].tolist(), route.visible[field].tolist(), strict=True))
+                back = dict(zip(route.rows[field].tolist(), route.kept[field].tolist(), strict=True))
                 assert [back[row] for row in stack.latent[field].tolist()] == shown.tolist()
             else:
                 assert not len(stack.seen[field])

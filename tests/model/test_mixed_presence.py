@@ -66,7 +66,7 @@ def test_masks_by_hand_are_right_for_every_sample_of_any_batch(num_samples: int)
         assert torch.equal(output.route.target[name], plan.target[name].flatten().nonzero()[:, 0])
         assert torch.equal(plan.target[name], ~plan.visible[source])
     for name in FIELDS:
-        assert torch.equal(output.route.visible[name], plan.visible[name].flatten().nonzero()[:, 0])
+        assert torch.equal(output.route.kept[name], plan.visible[name].flatten().nonzero()[:, 0])
     for sample in range(num_samples):
         changed = {name: Field(f.values.clone(), f.present) for name, f in given_fields.items()}
         changed["rgb"].values[sample] += 1
