@@ -27,11 +27,15 @@ class Share(Masking):
 
     Of n present tokens floor(n (1 - ratio)) stay visible. Ratio 0 shows everything, and then only outputs that
     are not given to the encoder are predicted, unless `score` is "all".
+    `per` draws one mask for each sample, or one for all samples of a step; `count` takes n as the present tokens, or
+    as all places, of which those that turn out to be padding are dropped (the M3AE release: "step" and "all").
     """
 
     type: Literal["share"] = "share"
     ratio: Annotated[float, Setting(ge=0, le=1)] = 0.75
     ratios: NumberByName = ()
+    per: Literal["sample", "step"] = "sample"
+    count: Literal["present", "all"] = "present"
 
     @model_validator(mode="after")
     def _in_range(self) -> Share:
@@ -48,7 +52,7 @@ class Share(Masking):
 
 
 class ShareSampler(MaskSampler):
-    """Keeps the smallest of one random key per present token."""
+    """Keeps the smallest of one random key per token."""
 
     settings: Share
 
@@ -63,15 +67,24 @@ class ShareSampler(MaskSampler):
         patches: Mapping[str, Patches] | None = None,
         scores: Mapping[str, Tensor] | None = None,
     ) -> MaskPlan:
-        ratios = dict(self.settings.ratios)
-        visible = {}
+        import numpy as np
+
+        settings, ratios, visible = self.settings, dict(self.settings.ratios), {}
         for name in layout.inputs:
             present = layout.present[name]
-            keys = draw.uniform(f"mask {name}", present.shape[1])
-            shown = 1 - ratios.get(name, self.settings.ratio)
-            budget = [math.floor(n * shown + 1e-9) for n in present.sum(1)]  # 1e-9: 100 * (1 - 0.9) is 10, not 9
-            visible[name] = keep_smallest(keys, present, budget)
-        return complete(layout, visible, self.settings.score, self.settings.in_place)
+            if settings.per == "step":
+                keys = np.broadcast_to(draw.shared(f"mask {name}").random(present.shape[1]), present.shape)
+            else:
+                keys = draw.uniform(f"mask {name}", present.shape[1])
+            places = present if settings.count == "present" else np.ones_like(present)
+            shown = num_shown(places.sum(1), ratios.get(name, settings.ratio))
+            visible[name] = keep_smallest(keys, places, shown) & present
+        return complete(layout, visible, settings.score, settings.in_place)
+
+
+def num_shown(num_tokens: np.ndarray, ratio: float) -> list[int]:
+    """floor(n (1 - ratio)), tokens that stay visible of each n."""
+    return [math.floor(n * (1 - ratio) + 1e-9) for n in num_tokens]  # 1e-9: 100 * (1 - 0.9) is 10, not 9
 
 
 def keep_smallest(keys: np.ndarray, present: np.ndarray, budget: list[int] | np.ndarray) -> np.ndarray:
