@@ -46,7 +46,7 @@ class Comparison:
 def continuous(modalities: ModalitySet) -> tuple[str, ...]:
     """Outputs whose targets are numbers, which have a mean (labels have none)."""
     found = []
-    for name in modalities.outputs:
+    for name in modalities.reconstructed:
         entry = modalities[modalities.source(name)]
         patches = entry.patchify(entry.prepare(entry.collate([None])))
         if patches.values.is_floating_point():

@@ -47,7 +47,7 @@ def transfer_figure(
     """What each input alone, in the first column, says about every other modality; the truth in the last row."""
     looks = {given: views(modalities, done, sample, at_least=tile) for given, done in transfers.items()}
     names = list(next(iter(looks.values()))) if looks else []
-    outputs = [name for name in names if name in modalities.outputs]
+    outputs = [name for name in names if name in modalities.reconstructed]
     rows: dict[str, list[Picture | None]] = {
         given: [look[given].given, *[look[name].predicted for name in outputs]] for given, look in looks.items()
     }

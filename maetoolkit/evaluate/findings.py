@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -119,7 +119,7 @@ def _comparisons(
     for given in ("", *transferable(Layout.of(modalities, compared[0].fields))):
         if given:
             done = [predict(model, batch, [given]) for batch in compared]
-        for name in modalities.outputs:
+        for name in modalities.reconstructed:
             if modalities.source(name) != given:
                 comparison = compare_done(modalities, done, name, averages.get(name))
                 if comparison.model.count:
@@ -139,5 +139,5 @@ def _draws(model: MaskedAutoencoder, layout: Layout, seed: int, num: int = 40) -
     num_present = sum(layout.present[name].sum(axis=1) for name in layout.inputs)
     sample = int(np.argmax(num_present))
     repeated = {name: flags[[sample] * num] for name, flags in layout.present.items()}
-    wide = Layout(repeated, layout.grids, layout.inputs, layout.sources)
+    wide = replace(layout, present=repeated)
     return model.sampler(wide, Draw.of(seed, [f"draw {number}" for number in range(num)]), 1.0)

@@ -64,7 +64,7 @@ def render(
         samples=[sample_rows(model, found, at) for at in range(len(found.batch))],
         num_masks=len(found.masks),
         transfers=[transfer_rows(model, found, at) for at in range(min(MOST_TRANSFERS, len(found.batch)))],
-        outputs=model.modalities.outputs,
+        outputs=model.modalities.reconstructed,
         interactions=[interaction_rows(one) for one in found.interactions[:MOST_INTERACTIONS]],
         hues=hue_rows(found),
         comparisons=comparison_rows(found),
@@ -129,9 +129,11 @@ def transfer_rows(model: MaskedAutoencoder, found: Findings, sample: int) -> dic
     rows = []
     truths: dict[str, Picture | None] = {}
     for given, look in looks.items():
-        cells = [(look[n].predicted, look[n].loss) if n in look else (None, None) for n in model.modalities.outputs]
+        cells = [
+            (look[n].predicted, look[n].loss) if n in look else (None, None) for n in model.modalities.reconstructed
+        ]
         rows.append({"given": given, "picture": look[given].given, "cells": cells})
-        truths = {name: look[name].truth if name in look else None for name in model.modalities.outputs}
+        truths = {name: look[name].truth if name in look else None for name in model.modalities.reconstructed}
     return {"key": found.batch.keys[sample], "rows": rows, "truths": list(truths.values())}
 
 

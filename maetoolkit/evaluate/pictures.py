@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
     from torch import Tensor
 
-    from maetoolkit.modality import Modality
+    from maetoolkit.modality import Marks, Modality
 
     Picture = UInt8[np.ndarray, "H W 3"]
 
@@ -58,13 +58,18 @@ def draw(
     *,
     valid: Tensor | None = None,
     hidden: Tensor | None = None,
+    marks: Marks | None = None,
     at_least: int = 160,
 ) -> Picture | None:
     """The picture of one sample's patch values (N, *content), enlarged; None where the modality draws none.
 
     truth: fixes the range of colours. valid: pixels that were not measured are blanked (what was predicted there
-    is shown by leaving them valid). hidden: (N,), patches under the pattern.
+    is shown by leaving them valid). hidden: (N,), patches under the pattern. marks: the same and more, for kinds of
+    data that draw their tokens themselves.
     """
+    drawn = None if marks is None else modality.draw(values, grid, marks, truth)
+    if drawn is not None:
+        return drawn
     if hidden is not None:
         values = values.masked_fill(hidden.view(-1, *[1] * (values.ndim - 1)), 0)
     picture = modality.picture(values, grid, truth)

@@ -13,6 +13,7 @@ from maetoolkit.evaluate.pictures import draw
 from maetoolkit.evaluate.plans import share_visible
 from maetoolkit.evaluate.scores import NONE, score
 from maetoolkit.masking.plan import Layout
+from maetoolkit.modality import Marks
 from maetoolkit.randomness import Draw, generator
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def error_by_visible(
     """
     num_visible, scores = [], []
     for share in shares:
-        seen, found = 0, dict.fromkeys(model.modalities.outputs, NONE)
+        seen, found = 0, dict.fromkeys(model.modalities.reconstructed, NONE)
         for batch in batches:
             layout, drawn = Layout.of(model.modalities, batch.fields), Draw.of(seed, batch.keys)
             done = model.reconstruct(batch, share_visible(layout, share, drawn))
@@ -88,7 +89,7 @@ def error_by_visible(
             found = {name: found[name] + score(model.modalities, done, name) for name in found}
         num_visible.append(seen / max(1, sum(len(batch) for batch in batches)))
         scores.append(found)
-    return num_visible, {name: [found[name].mean for found in scores] for name in model.modalities.outputs}
+    return num_visible, {name: [found[name].mean for found in scores] for name in model.modalities.reconstructed}
 
 
 def views(modalities: ModalitySet, done: Reconstruction, sample: int, at_least: int = 160) -> dict[str, View]:
@@ -111,19 +112,24 @@ def _view(modalities: ModalitySet, done: Reconstruction, name: str, sample: int,
     if not bool(exists.any()):
         return View(name, False, None, None, None, None, None, 0, patches.num_tokens)
 
-    def picture(values: Tensor, valid: Tensor | None, hidden: Tensor) -> Picture | None:
-        covered = hidden if bool(hidden.any()) else None
-        return draw(entry, values, patches.grid, truth, valid=valid, hidden=covered, at_least=at_least)
+    sure = done.confidence[name][sample].cpu() if name in done.confidence else None
+
+    def picture(values: Tensor, valid: Tensor | None, hidden: Tensor, predicted: Tensor) -> Picture | None:
+        covered = hidden | ~exists
+        marks = Marks(exists, hidden & exists, predicted, sure)
+        covering = covered if bool(covered.any()) else None
+        return draw(entry, values, patches.grid, truth, valid=valid, hidden=covering, marks=marks, at_least=at_least)
 
     nothing = torch.zeros_like(exists)
-    real = picture(truth, valid, nothing)
+    real = picture(truth, valid, nothing, nothing)
     given = masked = predicted = loss = None
     if source in modalities.inputs:
-        given, masked = real, picture(truth, valid, ~visible)
-    if name in modalities.outputs and bool((target := done.plan.target[name][sample].cpu()).any()):
+        given, masked = real, picture(truth, valid, ~visible, nothing)
+    if name in modalities.reconstructed and bool((target := done.plan.target[name][sample].cpu()).any()):
         spread = (-1, *[1] * (truth.ndim - 1))
-        values = truth.where(visible.view(spread), done.predicted[name][sample].cpu())
-        measured = None if valid is None else valid | ~visible.view(spread)
-        predicted = picture(values, measured, ~(visible | target))
+        made = target & ~visible
+        values = truth.where(~made.view(spread), done.predicted[name][sample].cpu())
+        measured = None if valid is None else valid | made.view(spread)
+        predicted = picture(values, measured, ~(visible | target), made)
         loss = score(modalities, done, name, sample).mean
-    return View(name, True, given, masked, predicted, real, loss, int(visible.sum()), patches.num_tokens)
+    return View(name, True, given, masked, predicted, real, loss, int(visible.sum()), int(exists.sum()))

@@ -56,6 +56,7 @@ class Trainer:
     log: Log | None
     progress: Progress
     callbacks: Callbacks
+    tokens: float = 0.0  # per sample in the encoder, in the last step of this rank; no row of any layer is filler
     whole: bool = True  # the weights are those of `run.step` finished steps, not of one half taken
 
     def train(self) -> None:
@@ -86,6 +87,7 @@ class Trainer:
         run = self.run
         progress = step / run.schedule.num_steps
         placed = [self._prepared(batch.to(self.ranks.device, non_blocking=True), progress) for batch in batches]
+        self.tokens = mean_tokens(placed)
         losses = compute_gradients(self.model, run.model, placed, step + 1, progress, self.ranks)
         clip_gradients(run.model, run.recipe.optimizer.clip_norm, placed, step + 1)
         set_learning_rate(self.optimizer, lr)
@@ -104,7 +106,8 @@ class Trainer:
             return self.run.teachers(self.run.model.planned(batch, progress))
 
     def _log(self, losses: StepLosses, lr: float, watch: Stopwatch) -> None:
-        record = {"step": self.run.step, **losses.read(self.ranks), "lr": lr, "samples_per_second": watch.read()}
+        rates = {"lr": lr, "tokens": self.tokens, "samples_per_second": watch.read()}
+        record = {"step": self.run.step, **losses.read(self.ranks), **rates}
         if self.log is not None:
             self.log.write(record)
             self.progress.show(record, self.run.schedule.batch)
@@ -123,3 +126,10 @@ def steps_between(loader: Loader, start: int, end: int) -> Iterator[tuple[int, l
         expected += 1
         if expected == end:
             return
+
+
+def mean_tokens(batches: Iterable[Batch]) -> float:
+    """Tokens per sample that the encoder is given, known on the host."""
+    routes = [batch.route for batch in batches if batch.route is not None]
+    num_samples = sum(route.num_samples for route in routes)
+    return sum(route.segments.total for route in routes) / max(1, num_samples)

@@ -90,7 +90,7 @@ def test_a_run_killed_between_checkpoints_comes_to_the_same_end(
 def test_the_log_has_all_losses_and_the_learning_rate(gold: Run) -> None:
     records = read_log(gold.path / "log.jsonl")
     assert [record["step"] for record in records] == [1, 5, 10, 15, 20]
-    assert set(records[0]) == {"step", "loss", "loss/rgb", "loss/depth", "lr", "samples_per_second"}
+    assert set(records[0]) == {"step", "loss", "loss/rgb", "loss/depth", "lr", "tokens", "samples_per_second"}
     assert records[0]["lr"] == 1e-6
     assert all(r["loss"] == pytest.approx(r["loss/rgb"] + r["loss/depth"], rel=1e-6) for r in records)
     assert records[-1]["loss"] < 0.7 * records[0]["loss"]
