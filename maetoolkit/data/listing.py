@@ -81,10 +81,10 @@ def list_stream(folder: Path, stream: str, name: str, modality: Modality) -> dic
         )
     found: dict[str, str] = {}
     for path in _walk(base):
-        stem, dot, ending = path.rpartition(".")
-        suffix = dot + ending
-        if suffix.lower() not in suffixes:
+        length = max((len(suffix) for suffix in suffixes if path.lower().endswith(suffix)), default=0)
+        if not length:
             continue
+        stem, suffix = path[:-length], path[-length:]
         if not path.isascii():
             _check_unicode(base, path)
         if stem in found:

@@ -226,6 +226,17 @@ def test_hidden_and_foreign_files_are_passed_over(root: Path) -> None:
     assert len(opened(root)) == 7
 
 
+def test_a_suffix_of_two_parts_is_no_part_of_the_key(tmp_path: Path) -> None:
+    class Packed(RGB):
+        suffixes = (".gz", ".npy.gz", ".npy")
+
+    for name in ("packed.one.npy.gz", "Packed.TWO.NPY.GZ", "plain.npy", "gzipped.gz"):
+        save(tmp_path / "train" / "rgb" / "x.npy", np.zeros((8, 8, 3), np.uint8)).rename(
+            tmp_path / "train" / "rgb" / name
+        )
+    assert opened(tmp_path, ModalitySet(rgb=Packed(size=32))).keys == ["Packed.TWO", "gzipped", "packed.one", "plain"]
+
+
 def test_linked_folders_are_followed_and_circles_end(root: Path, tmp_path: Path) -> None:
     (root / "train/rgb/a/again").symlink_to(root / "train/rgb")
     assert len(opened(root)) == 7
