@@ -89,11 +89,12 @@ class DirichletSampler(MaskSampler):
         there = np.stack([layout.present[name].any(1) for name in names], axis=1)
         published = self.settings.rounding == "published"
         shares = np.empty(there.shape)
-        uniforms = np.empty((2 if published else 1, *present.shape))
+        uniforms = np.ones((2 if published else 1, *present.shape))
+        drawn = up_to_the_last(present, num_tokens)  # so that a plan does not depend on how far fields are padded
         for sample in range(len(layout)):
             stream = draw.generator("mask", sample)
             shares[sample] = self.shares(stream, names, there[sample])
-            uniforms[:, sample] = stream.random((len(uniforms), present.shape[1]))
+            uniforms[:, sample, drawn[sample]] = stream.random((len(uniforms), int(drawn[sample].sum())))
 
         budget = np.minimum(self.settings.num_visible, present.sum(1))
         rank = ranks(uniforms[0], present, num_tokens)
@@ -126,6 +127,14 @@ class DirichletSampler(MaskSampler):
                 chosen, alphas = chosen[picked == 1], alphas[picked == 1]
         shares[chosen] = 1 / len(chosen) if alpha == "inf" else stream.dirichlet(alphas)
         return shares
+
+
+def up_to_the_last(present: np.ndarray, num_tokens: list[int]) -> np.ndarray:
+    """bool (B, N): the tokens of every field up to its last present one."""
+    import numpy as np
+
+    parts = np.split(present, np.cumsum(num_tokens)[:-1], axis=1)
+    return np.concatenate([np.maximum.accumulate(part[:, ::-1], axis=1)[:, ::-1] for part in parts], axis=1)
 
 
 def ranks(uniforms: np.ndarray, present: np.ndarray, num_tokens: list[int]) -> np.ndarray:
