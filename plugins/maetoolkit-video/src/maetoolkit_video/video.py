@@ -120,9 +120,9 @@ class Video(RGB):
 
     def _moments(self, values: Tensor) -> tuple[Tensor, Tensor]:
         axes = tuple(range(1 if self.standardize == "patch" else 2, values.ndim))
-        one = values.shape[axes[0] :].numel() == 1
-        variance = values.var(axes, correction=0 if one else 1, keepdim=True)
-        return values.mean(axes, keepdim=True), (variance + self.eps).sqrt()
+        mean = values.mean(axes, keepdim=True)
+        freedom = max(1, values.shape[axes[0] :].numel() - 1)
+        return mean, ((values - mean).square().sum(axes, keepdim=True) / freedom + self.eps).sqrt()
 
     def picture(self, values: Tensor, grid: tuple[int, ...] | None, truth: Tensor | None = None) -> np.ndarray:
         """A contact sheet: the first frame of every tubelet, in reading order."""
