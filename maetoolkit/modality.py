@@ -13,7 +13,7 @@ from maetoolkit.description import Description
 
 if TYPE_CHECKING:
     import numpy as np
-    from jaxtyping import Bool, Float
+    from jaxtyping import Bool, Float, Int
     from torch import Tensor, nn
 
     from maetoolkit.model.target import TargetDescription
@@ -64,13 +64,14 @@ class Marks:
     """What a reader of a picture must be told of one sample's tokens; all are (N,) on the host.
 
     present: tokens that exist; hidden: those to be covered; predicted: those whose values the model made, with
-    `confidence` in [0, 1] where it is known.
+    `confidence` in [0, 1] where it is known. positions: (N, axes) where the tokens are, as `patchify` says.
     """
 
     present: Bool[Tensor, "N"]
     hidden: Bool[Tensor, "N"]
     predicted: Bool[Tensor, "N"]
     confidence: Float[Tensor, "N"] | None = None
+    positions: Float[Tensor, "N axes"] | Int[Tensor, "N axes"] | None = None
 
 
 class Modality(Description, ABC):

@@ -116,7 +116,7 @@ def _view(modalities: ModalitySet, done: Reconstruction, name: str, sample: int,
 
     def picture(values: Tensor, valid: Tensor | None, hidden: Tensor, predicted: Tensor) -> Picture | None:
         covered = hidden | ~exists
-        marks = Marks(exists, hidden & exists, predicted, sure)
+        marks = Marks(exists, hidden & exists, predicted, sure, patches.positions[sample].cpu())
         covering = covered if bool(covered.any()) else None
         return draw(entry, values, patches.grid, truth, valid=valid, hidden=covering, marks=marks, at_least=at_least)
 
