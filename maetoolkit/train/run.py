@@ -113,6 +113,11 @@ def build_model(recipe: Recipe, *, initialise: bool = True) -> MaskedAutoencoder
         raise
     except ValueError as error:
         raise ConfigError(f"the recipe's model cannot be built: {error}") from error
+    except Exception:
+        from maetoolkit.train.first_build import check_build
+
+        check_build(recipe)
+        raise
 
 
 def load_run(path: str | Path) -> tuple[Recipe, MaskedAutoencoder]:
@@ -155,6 +160,7 @@ def _pretrain(path: Path, recipe: Recipe, callbacks: Sequence[Callback], ranks: 
     from maetoolkit.model.teacher import Teachers
     from maetoolkit.train.callbacks import Callbacks
     from maetoolkit.train.checkpoint import newest_valid
+    from maetoolkit.train.first_batch import check_first_batch
     from maetoolkit.train.log import Log
     from maetoolkit.train.loop import Trainer
     from maetoolkit.train.progress import Progress
@@ -168,6 +174,7 @@ def _pretrain(path: Path, recipe: Recipe, callbacks: Sequence[Callback], ranks: 
     resumes = bool(getattr(recipe.encoder, "init", None)) and newest_valid(path / "checkpoints")[0] is not None
     built = ranks.place(build_model(recipe, initialise=not resumes))
     run = Run(path, recipe, built, samples, schedule, Teachers(built))
+    check_first_batch(run)
     model, optimizer = prepare(run, ranks, progress)
     if run.step >= schedule.end:
         what = "this run is finished" if run.finished else f"stop_after={recipe.stop_after} has been reached"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from maetoolkit.description import Description
@@ -38,22 +36,22 @@ class Subject:
         name = str(getattr(self.description, "type", ""))
         return kind.owner(name) if name in kind and kind[name] is type(self.description) else None
 
-    def call(self, method: str, function: Callable[..., Any], *given: Any) -> Any:
+    def call(self, method: str, function: Callable[..., Any], *given: Any, data: str = "") -> Any:
         """What a method returns. Raises ConfigError where it fails or changes what it was given in place.
 
-        A DataError is what it is: the data's fault.
+        A DataError is what it is; where `data` names a sample, so is a ValueError.
         """
-        before = [copy.deepcopy(_plain(value)) for value in given]
+        before = [_copy(value) for value in given]
         try:
             found = function(*given)
-        except DataError:
+        except (ConfigError, DataError):
             raise
         except Exception as error:
+            if data and isinstance(error, ValueError):
+                raise DataError(f"{data}: {error}") from error
             raise ConfigError(self.blame(f"{method} failed with {_told(error)}")) from error
-        for number, (old, value) in enumerate(zip(before, given, strict=True)):
-            if not _same(old, _plain(value)):
-                what = "what it was given" if len(given) == 1 else f"argument {number + 1} of what it was given"
-                raise ConfigError(self.blame(f"{method} changed {what} in place; expected that it returns something new"))
+        if not _same(before, [_copy(value) for value in given]):
+            raise ConfigError(self.blame(f"{method} changed what it was given in place; expected something new"))
         return found
 
     def expect(self, method: str, good: object, expected: str, found: Any) -> None:
@@ -69,8 +67,14 @@ class Subject:
         return f"{self.place} ({self.owner}): {what}. `maetool plugins check {plugin.name}` says more"
 
 
+class Said(str):
+    """What was found, in words of the caller's."""
+
+
 def looks(value: Any) -> str:
     """What something is, in a few words: `float32 (4, 16)`, `None`, `a list`."""
+    if isinstance(value, Said):
+        return value
     if isinstance(value, Tensor | np.ndarray):
         return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
     if isinstance(value, tuple):
@@ -78,32 +82,26 @@ def looks(value: Any) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
 
 
-def _plain(value: Any) -> Any:
-    """Tensors and arrays inside mappings, sequences and dataclasses, as a list in which a change can be seen."""
+def _copy(value: Any) -> Any:
+    """Tensors and arrays inside mappings, sequences and dataclasses, in lists that can be compared."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, np.ndarray):
-        return value
+        return value.copy()
     if is_dataclass(value) and not isinstance(value, type):
-        return [_plain(getattr(value, each.name)) for each in fields(value)]
+        return [_copy(getattr(value, each.name)) for each in fields(value)]
     if isinstance(value, Mapping):
-        return [(key, _plain(item)) for key, item in value.items()]
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else None
+        return [[key, _copy(item)] for key, item in value.items()]
+    return [_copy(item) for item in value] if isinstance(value, list | tuple) else None
 
 
 def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, Tensor):
-        return a.dtype == b.dtype and torch.equal(_bits(a), _bits(b))
-    if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-    if isinstance(a, list | tuple):
-        return isinstance(b, type(a)) and len(a) == len(b) and all(map(_same, a, b))
+    """Whether two such copies hold the same bits, NaN included."""
+    if isinstance(a, Tensor | np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(map(_same, a, b))
     return bool(a == b)
-
-
-def _bits(value: Tensor) -> Tensor:
-    """NaN equal to themselves."""
-    return torch.nan_to_num(value, nan=-1.2345e30) if value.is_floating_point() else value
 
 
 def _told(error: Exception) -> str:

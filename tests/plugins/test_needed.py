@@ -12,7 +12,6 @@ from maetoolkit.masking.sampler import Masking, MaskSampler
 from maetoolkit.masking.share import Share
 from maetoolkit.modalities.image import RGB
 from maetoolkit.plugins import installed, load, nested
-from maetoolkit.train import needed as rooms
 from maetoolkit.train.needed import needed
 from maetoolkit.train.recipe import load_recipe
 
@@ -33,20 +32,6 @@ def entries(version="0.1.0"):
     camera = Entry("camera", lambda: module(maetoolkit_modalities=lambda: {"heat": Heat}), "maetoolkit-camera", version)
     half = Entry("half", lambda: module(maetoolkit_samplers=lambda: {"half": Half}), "half_masks", "2.0")
     return [camera, half]
-
-
-@pytest.fixture
-def install(monkeypatch):
-    """Pretend that these entry points, and no others, are installed."""
-
-    def these(found):
-        monkeypatch.setattr(installed, "entry_points", lambda: found)
-        installed._cached.cache_clear()
-        rooms._warn.cache_clear()
-
-    monkeypatch.delenv("MAETOOLKIT_PLUGINS", raising=False)
-    yield these
-    installed._cached.cache_clear()
 
 
 SETTINGS = {

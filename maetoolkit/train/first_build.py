@@ -1,0 +1,48 @@
+"""Finding who is to blame where a model cannot be built: every part once more, by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from maetoolkit.masking.sampler import MaskSampler
+from maetoolkit.train.trial import Subject
+
+if TYPE_CHECKING:
+    from maetoolkit.train.recipe import Recipe
+
+
+def check_build(recipe: Recipe) -> None:
+    """Build the parts of a model one by one. Raises ConfigError that names the first part that is not built right."""
+    modalities, described = recipe.modality_set, recipe.encoder.model_copy(update={"init": None})
+    with torch.random.fork_rng(devices=[]):
+        encoder = _module(Subject("encoder", "encoders", described), "build", "dim")
+        for name in modalities.inputs:
+            subject = Subject(f"modalities.{name}", "modalities", modalities[name])
+            _module(subject, "build_tokenizer", "", encoder.dim)
+            _module(subject, "build_position", "", encoder.dim, "encoder")
+        masking = Subject("masking", "samplers", recipe.masking)
+        sampler = masking.call("build", recipe.masking.build)
+        masking.expect("build", isinstance(sampler, MaskSampler), "a MaskSampler", sampler)
+        decoder = _module(Subject("decoder", "decoders", recipe.decoder), "build", "dim", modalities, encoder.dim)
+        for name in modalities.outputs:
+            subject, teacher = (
+                Subject(f"modalities.{name}", "modalities", modalities[name]),
+                modalities[name].taught_by(),
+            )
+            content = modalities[modalities.source(name)].content if teacher is None else (teacher.width(encoder.dim),)
+            _module(subject, "build_head", "", decoder.dim, content)
+        _module(Subject("objective", "objectives", recipe.objective), "build", "", modalities.outputs)
+
+
+def _module(subject: Subject, method: str, number: str, *given: Any) -> Any:
+    """What a method builds: a torch module, with a whole number of that name where one is asked for."""
+    found = subject.call(method, getattr(subject.description, method), *given)
+    subject.expect(method, isinstance(found, nn.Module), "a torch module", found)
+    if number:
+        subject.expect(
+            method, isinstance(getattr(found, number, None), int), f"a module with its width as `{number}`", found
+        )
+    return found
