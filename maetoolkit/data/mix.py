@@ -66,7 +66,8 @@ class Mix(Source):
         if not self.sources:
             raise ValueError("sources: expected at least one named source, found none")
         for name, part in self.sources:
-            own = [key for key in OWN if key in part.source.model_fields_set]
+            fields = type(part.source).model_fields  # not what was set: a description written out whole sets everything
+            own = [key for key in OWN if getattr(part.source, key) != fields[key].default]
             if own:
                 raise ValueError(f"sources.{name}.source.{own[0]}: holds for the whole mix; set data.{own[0]} instead")
             if not name or "/" in name:
