@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from maetoolkit.tokens import Field, Patches
 
-ABSENT = -1  # the id of a token that is not there, in patches
-
 
 class Text(Modality):
     """Token ids (B, N) up to `max_length`, `present` (B, N) telling words from padding; a token is a patch.
@@ -183,7 +181,7 @@ class Text(Modality):
         from maetoolkit.tokens import Field
 
         present = field.present if field.present.ndim == 2 else field.present[:, None].expand_as(field.values)
-        return Field(field.values.long().where(present, ABSENT), present, field.valid)
+        return Field(field.values.long().where(present, 0), present, field.valid)
 
     def patchify(self, field: Field) -> Patches:  # noqa: D102
         import torch
