@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
-from pydantic import BeforeValidator, PlainSerializer, PositiveFloat, WithJsonSchema, model_validator
+from pydantic import AfterValidator, PlainSerializer, PositiveFloat, model_validator
 
 from maetoolkit.data.source import Samples, Source, Subset
 from maetoolkit.description import Description, pairs
@@ -35,20 +34,14 @@ class Part(Description):
     entries: tuple[str, ...] | None = None
 
 
-def _parts(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        value = pairs(
-            {name: part if isinstance(part, Part) else Part.model_validate(part) for name, part in value.items()}
-        )
-    return value
-
-
-Parts = Annotated[
-    tuple[tuple[str, Part], ...],
-    BeforeValidator(_parts),
-    PlainSerializer(lambda parts: {name: part.model_dump(mode="json") for name, part in parts}),
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": "object", "required": ["source"]}}),
-]
+if TYPE_CHECKING:
+    Parts = tuple[tuple[str, Part], ...]
+else:  # pydantic reads a mapping, whose errors carry their key; pairs can be hashed
+    Parts = Annotated[
+        dict[str, Part],
+        AfterValidator(pairs),
+        PlainSerializer(lambda parts: {name: part.model_dump(mode="json") for name, part in parts}),
+    ]
 
 
 class Mix(Source):
