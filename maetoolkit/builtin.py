@@ -10,8 +10,13 @@ from maetoolkit.data.folder import Folder
 from maetoolkit.data.mix import Mix
 from maetoolkit.data.scenes import Scenes
 from maetoolkit.hookspecs import hookimpl
+from maetoolkit.masking.bert import Bert
+from maetoolkit.masking.block import Block
+from maetoolkit.masking.compose import Conditional, Each, Restrict, Schedule, Union
 from maetoolkit.masking.dirichlet import Dirichlet
 from maetoolkit.masking.share import Share
+from maetoolkit.masking.span import Span
+from maetoolkit.masking.tube import Tube
 from maetoolkit.modalities.features import Features
 from maetoolkit.modalities.image import RGB, Depth, StandardizedRGB
 from maetoolkit.modalities.semantic import Semantic
@@ -36,8 +41,20 @@ def maetoolkit_modalities() -> Mapping[str, type[Modality]]:
 
 @hookimpl
 def maetoolkit_samplers() -> Mapping[str, type[Masking]]:
-    """A share of every field (MAE) and a budget over all (MultiMAE)."""
-    return {"share": Share, "dirichlet": Dirichlet}
+    """A share of every field, a budget over all, patterns on grids and sequences, and samplers made of samplers."""
+    return {
+        "share": Share,
+        "dirichlet": Dirichlet,
+        "block": Block,
+        "tube": Tube,
+        "span": Span,
+        "bert": Bert,
+        "each": Each,
+        "restrict": Restrict,
+        "union": Union,
+        "conditional": Conditional,
+        "schedule": Schedule,
+    }
 
 
 @hookimpl

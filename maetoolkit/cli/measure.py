@@ -50,7 +50,10 @@ def shape_only(recipe: Recipe) -> tuple[MaskedAutoencoder, Batch]:
     modalities = recipe.modality_set
     fields = {name: Field.of(modalities[name].collate([None]).values) for name in modalities.fields}
     draw = Draw.of(recipe.seed, ["0"])
-    plan = recipe.masking.build()(Layout.of(modalities, fields), draw)
+    sampler, patches = recipe.masking.build_for(modalities), None
+    if sampler.needs_content:
+        patches = {name: modalities[name].patchify(modalities[name].prepare(one)) for name, one in fields.items()}
+    plan = sampler(Layout.of(modalities, fields), draw, patches=patches)
     return model, Batch(fields, draw.keys, draw, plan, model.router(plan))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -104,6 +104,11 @@ class Layout:
             present[name] = flags if flags.ndim == 2 else np.repeat(flags[:, None], num_tokens, axis=1)
         scored = {name: how for name in modalities.outputs if (how := modalities[name].score) is not None}
         return cls(present, grids, modalities.inputs, modalities.sources, scored)
+
+    def only(self, names: Collection[str]) -> Layout:
+        """The layout for a sampler of some inputs alone, and of the outputs that predict their tokens."""
+        inputs = tuple(name for name in self.inputs if name in names)
+        return replace(self, inputs=inputs, sources={o: s for o, s in self.sources.items() if s in inputs})
 
     def require_something(self, keys: Sequence[str]) -> None:
         """Raise ValueError naming the first sample in which no token of any entry is present."""

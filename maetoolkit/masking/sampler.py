@@ -42,6 +42,10 @@ class Masking(Description, ABC):
     def build(self) -> MaskSampler:
         """The sampler; a plain object where it has no state, a torch module where it learns."""
 
+    def build_for(self, modalities: ModalitySet) -> MaskSampler:
+        """The sampler of a model of these modalities; overridden where its weights depend on what they are."""
+        return self.build()
+
 
 class MaskSampler(ABC):
     """Draws a plan from geometry and presence; samplers that need content or scores are given those too."""

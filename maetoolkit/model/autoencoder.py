@@ -52,7 +52,7 @@ class MaskedAutoencoder(nn.Module):
         decoder.check_masking(modalities, self.masking)
         objective.check(modalities)
         self.modalities, self.seed = modalities, seed
-        self.sampler: MaskSampler = self.masking.build()
+        self.sampler: MaskSampler = self.masking.build_for(modalities)
         self.encoder = encoder.build()
         dim, given = self.encoder.dim, modalities.inputs
         self.tokenizers = nn.ModuleDict({name: modalities[name].build_tokenizer(dim) for name in given})
