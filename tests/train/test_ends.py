@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from conftest import settings, write_samples
+from tiny_world import settings, write_samples
 
 from maetoolkit.cli import main
 from maetoolkit.errors import ConfigError, DataError

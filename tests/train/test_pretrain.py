@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import write_samples
+from tiny_world import write_samples
 
 from maetoolkit.errors import ConfigError, DataError
 from maetoolkit.train.callbacks import Callback
@@ -40,7 +40,7 @@ def newest(path: Path) -> int:
 @pytest.fixture(scope="module")
 def gold(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Run:
     """20 steps without a break."""
-    from conftest import settings
+    from tiny_world import settings
 
     from maetoolkit.train.recipe import load_recipe
 
