@@ -9,11 +9,15 @@ from vocabularies import write_vocabulary
 from maetoolkit.modality import Marks
 
 
+def part(picture: np.ndarray, number: int) -> np.ndarray:
+    """The cell of one word."""
+    top, left = number // COLUMNS * CELL[1], number % COLUMNS * CELL[0]
+    return picture[top : top + CELL[1], left : left + CELL[0]]
+
+
 def cell(picture: np.ndarray, number: int) -> set[tuple[int, ...]]:
     """The colours in the cell of one word."""
-    top, left = number // COLUMNS * CELL[1], number % COLUMNS * CELL[0]
-    part = picture[top : top + CELL[1], left : left + CELL[0]].reshape(-1, 3)
-    return {tuple(int(c) for c in colour) for colour in np.unique(part, axis=0)}
+    return {tuple(int(c) for c in colour) for colour in np.unique(part(picture, number).reshape(-1, 3), axis=0)}
 
 
 def drawn(tmp_path, hidden=(), predicted=(), confidence=None, truth=None) -> np.ndarray:
@@ -28,10 +32,15 @@ def test_hidden_words_are_boxes_that_show_nothing_of_them(tmp_path) -> None:
     picture = drawn(tmp_path, hidden=(1, 3))
     assert picture.dtype == np.uint8
     assert [BOX in cell(picture, number) for number in range(6)] == [False, True, False, True, False, False]
-    height = slice(0, CELL[1])
-    first, second = (picture[height, number * CELL[0] : (number + 1) * CELL[0]] for number in (1, 3))
-    assert np.array_equal(first, second)
-    assert cell(picture, 6) == cell(picture, 7) == {PAPER}
+    assert np.array_equal(part(picture, 1), part(picture, 3))
+    assert not np.array_equal(part(picture, 0), part(picture, 2))
+
+
+def test_places_without_a_word_stay_empty(tmp_path) -> None:
+    text = Text(tokenizer=write_vocabulary(tmp_path), max_length=8)
+    none, present = torch.zeros(8, dtype=torch.bool), torch.arange(8) < 3
+    picture = text.draw(torch.full((8, 1), 3), (8,), Marks(present, none, none))
+    assert [cell(picture, number) == {PAPER} for number in range(6)] == [False] * 3 + [True] * 3
 
 
 def test_predicted_words_stand_on_a_tint_of_their_probability_and_wrong_ones_are_red(tmp_path) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from maetoolkit.modality import Marks
 
 Colour = tuple[int, int, int]
-COLUMNS, MIN_ROWS = 4, 3
-CELL = (132, 54)  # width and height in pixels, sized to be read at half that
+COLUMNS, MIN_ROWS = 2, 3
+CELL = (144, 50)  # width and height in pixels, sized to be read at half that, as in a report's columns
 PAPER, INK, WRONG = (255, 255, 255), (32, 34, 40), (176, 32, 36)
 BOX, BOX_EDGE = (203, 205, 210), (170, 172, 180)
 UNSURE, SURE = (240, 244, 252), (110, 164, 240)
@@ -72,15 +72,15 @@ def _predicted(brush: Any, corner: tuple[int, int], word: str, probability: floa
     colour = WRONG if wrong else INK
     if probability is None:
         return _word(brush, corner, word, colour, 0.5)
-    _word(brush, corner, word, colour, 0.4)
-    middle = corner[0] + CELL[0] / 2, corner[1] + CELL[1] * 0.76
-    brush.text(middle, f"{probability:.0%}", fill=colour, font=font(13), anchor="mm")
+    _word(brush, corner, word, colour, 0.36)
+    middle = corner[0] + CELL[0] / 2, corner[1] + CELL[1] * 0.78
+    brush.text(middle, f"{probability:.0%}", fill=colour, font=font(16), anchor="mm")
     return None
 
 
 def _word(brush: Any, corner: tuple[int, int], word: str, colour: Colour, height: float) -> None:
-    size = next((s for s in range(22, 9, -1) if brush.textlength(word, font=font(s)) <= CELL[0] - 12), 9)
-    while len(word) > 2 and brush.textlength(word, font=font(size)) > CELL[0] - 12:
+    size = next((s for s in range(25, 10, -1) if brush.textlength(word, font=font(s)) <= CELL[0] - 14), 10)
+    while len(word) > 2 and brush.textlength(word, font=font(size)) > CELL[0] - 14:
         word = word[:-2] + "…"
     brush.text((corner[0] + CELL[0] / 2, corner[1] + CELL[1] * height), word, fill=colour, font=font(size), anchor="mm")
 
