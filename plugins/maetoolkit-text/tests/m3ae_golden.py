@@ -138,7 +138,7 @@ def m3ae(weights: dict[str, float] | None = None) -> MaskedAutoencoder:
             heads=config["num_heads"],
             mlp_ratio=config["mlp_ratio"],
             activation="gelu_tanh",
-            modality_embedding=True,
+            modality_embedding=config["use_type_embedding"],
             separate_qkv=False,
         ),
         JointDecoder(
@@ -148,6 +148,7 @@ def m3ae(weights: dict[str, float] | None = None) -> MaskedAutoencoder:
             mlp_ratio=config["mlp_ratio"],
             activation="gelu_tanh",
             mask_token="per_modality",
+            modality_embedding=config["use_type_embedding"],
         ),
         masking=Share(),
         objective=WeightedSum(reduction="per_sample_all", weights=weights or {}),

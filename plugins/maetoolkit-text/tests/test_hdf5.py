@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -16,6 +18,7 @@ from maetoolkit.errors import DataError
 from maetoolkit.masking import Share
 from maetoolkit.modalities import RGB
 from maetoolkit.modality import ModalitySet
+from maetoolkit.testing import check_source
 
 CAPTIONS = ["a dog", "red snow", "", "a cat sits", "grass", "a dog runs"]
 STREAMS = {"rgb": "jpg", "text": "caption"}
@@ -54,6 +57,25 @@ def opened(modalities: ModalitySet, subset: str = "train", **choices):
     samples = HDF5(**{"streams": STREAMS, **choices}).open(modalities, subset)
     assert samples is not None
     return samples
+
+
+def test_all_laws_of_sources_hold(path: str, modalities) -> None:
+    def write(entry: str, row: int, value) -> None:
+        """A changed copy in place of the file, which readers may hold open."""
+        shutil.copy(path, f"{path}.new")
+        with h5py.File(f"{path}.new", "a") as file:
+            file[entry][row] = value
+        Path(f"{path}.new").replace(path)
+
+    def remove(key: str, entry: str):
+        with h5py.File(path) as file:
+            before = file[entry][int(key)]
+        write(entry, int(key), np.empty(0, np.uint8) if entry == "rgb" else "")
+        return lambda: write(entry, int(key), before)
+
+    with h5py.File(path, "a") as file:
+        file["rgb"], file["text"] = file["jpg"], file["caption"]
+    check_source(HDF5(file=path), modalities, remove=remove)
 
 
 def test_rows_are_samples_and_an_empty_row_is_an_absent_entry(path: str, modalities) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from einops import rearrange, repeat
@@ -167,8 +169,8 @@ def test_representations_match(key: str, entries: tuple[str, ...]) -> None:
 def test_position_tables_match() -> None:
     tables = {name: table for name, table in tensors_of("m3ae_units")[1].items() if name.startswith("pos")}
     for name, table in tables.items():
-        one_axis, size = name.startswith("pos1d"), int(name.split(".")[1].split("_")[0][1:])
-        grid = (size,) if one_axis else (size, size)
+        num = table.shape[1]
+        grid = (num,) if name.startswith("pos1d") else (math.isqrt(num),) * 2
         ours = sincos(grid_coordinates(grid), table.shape[-1], "column_first")
         torch.testing.assert_close(ours[None], table, atol=1e-5, rtol=0)
     assert {name.split(".")[0] for name in tables} == {"pos1d", "pos2d"}

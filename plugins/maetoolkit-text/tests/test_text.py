@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from maetoolkit_text import Text
-from vocabularies import PIECES, captions, write_vocabulary
+from maetoolkit_text.cases import PIECES, captions
+from vocabularies import write_vocabulary
 
 from maetoolkit.masking import Share
 from maetoolkit.modalities import RGB
@@ -33,7 +34,7 @@ def test_text_keeps(law: Law[ModalityCase], vocabulary: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "choice", [{"position": "learned", "head": "mlp", "score": "all"}, {"role": "target"}, {"role": "input"}], ids=str
+    "choice", [{"position": "learned", "head": "mlp", "score": "all"}, {"role": "target"}], ids=str
 )
 def test_all_laws_hold_for_every_choice(choice, vocabulary: str) -> None:
     check_modality(Text(tokenizer=vocabulary, max_length=8, **choice), examples=captions)
@@ -122,6 +123,18 @@ def test_the_place_of_a_word_does_not_depend_on_how_many_follow() -> None:
         position = text.build_position(8, side)
         places = torch.arange(4)[:, None]
         assert torch.equal(position(places, (4,)), position(places, (16,)))
+
+
+def test_the_gradient_of_the_text_loss_reaches_the_image_and_the_other_way_round() -> None:
+    torch.manual_seed(0)
+    text = Text(vocab_size=9, max_length=6)
+    model, words = small(text), text.collate([np.arange(6), np.arange(3)])
+    output = model({"rgb": torch.rand(2, 3, 8, 8), "text": words})
+    for name, other in (("text", "rgb"), ("rgb", "text")):
+        model.zero_grad()
+        output.losses[name].backward(retain_graph=True)
+        gradients = [p.grad.abs().sum() for p in model.tokenizers[other].parameters()]
+        assert max(gradients) > 0
 
 
 def test_the_loss_is_the_cross_entropy_of_each_word() -> None:

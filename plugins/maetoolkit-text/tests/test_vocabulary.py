@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from maetoolkit_text import Text, vocabulary
+from maetoolkit_text.cases import PIECES
 from tokenizers import Tokenizer, models, pre_tokenizers
-from vocabularies import PIECES, write_vocabulary
+from vocabularies import write_vocabulary
 
 from maetoolkit.errors import ConfigError
 from maetoolkit.train.recipe import load_recipe

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maetoolkit.plugins import hookimpl
 from maetoolkit_text.hdf5 import HDF5
@@ -45,3 +45,11 @@ def maetoolkit_commands() -> Mapping[str, click.Command]:
     from maetoolkit_text.commands import text
 
     return {"text": text}
+
+
+@hookimpl
+def maetoolkit_cases() -> Mapping[str, Callable[[], Any]]:
+    """What the laws are tried on."""
+    from maetoolkit_text import cases
+
+    return {"text": cases.text, "hdf5": cases.hdf5}

@@ -10,6 +10,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from maetoolkit.modality import Geometry, Marks, Modality, Side
 from maetoolkit_text import vocabulary
+from maetoolkit_text.captions import read_captions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,17 +80,7 @@ class Text(Modality):
         """
         import numpy as np
 
-        if not data:
-            raise ValueError("the file is empty (zero bytes); expected UTF-8 text, a caption per line; remove the file")
-        try:
-            lines = data.decode("utf-8-sig").split("\n")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            raise ValueError(
-                f"expected UTF-8 text, found byte 0x{data[error.start]:02x} on line {line} (at {error.start}); "
-                "convert the file to UTF-8"
-            ) from None
-        return np.array([line.strip() for line in lines if line.strip()] or [""])
+        return np.array(read_captions(data))
 
     def transform(self, value: np.ndarray, geometry: Geometry) -> np.ndarray:
         """Token ids (N,) of one of the captions: drawn by the sample's key, or the first in evaluation."""
@@ -171,8 +162,7 @@ class Text(Modality):
         super().check(field)
         if field.values.is_floating_point():
             raise ValueError(f"expected integer token ids, found {field.values.dtype}; convert with .long()")
-        present = field.present if field.present.ndim == 2 else field.present[:, None].expand_as(field.values)
-        wrong = ((field.values < 0) | (field.values >= self.vocab_size)) & present
+        wrong = ((field.values < 0) | (field.values >= self.vocab_size)) & words_of(field)
         if bool(wrong.any()):
             found = int(field.values[wrong][0])
             raise ValueError(f"expected token ids 0 to {self.vocab_size - 1}, found {found}; use this tokenizer")
@@ -180,7 +170,7 @@ class Text(Modality):
     def prepare(self, field: Field) -> Field:  # noqa: D102
         from maetoolkit.tokens import Field
 
-        present = field.present if field.present.ndim == 2 else field.present[:, None].expand_as(field.values)
+        present = words_of(field)
         return Field(field.values.long().where(present, 0), present, field.valid)
 
     def patchify(self, field: Field) -> Patches:  # noqa: D102
@@ -190,9 +180,8 @@ class Text(Modality):
 
         grid, length = self.layout(field)
         places = torch.arange(length, device=field.values.device)[:, None].expand(len(field), -1, -1)
-        present = field.present if field.present.ndim == 2 else field.present[:, None].expand_as(field.values)
         valid = None if field.valid is None else field.valid[..., None]
-        return Patches(field.values[..., None], places, present, grid=grid, valid=valid)
+        return Patches(field.values[..., None], places, words_of(field), grid=grid, valid=valid)
 
     def unpatchify(self, values: Tensor, grid: tuple[int, ...] | None) -> Tensor:  # noqa: D102
         return values[..., 0]
@@ -249,3 +238,8 @@ class Text(Modality):
         from maetoolkit_text.picture import scale
 
         return scale()
+
+
+def words_of(field: Field) -> Tensor:
+    """bool (B, N): which places hold a word."""
+    return field.present if field.present.ndim == 2 else field.present[:, None].expand_as(field.values)
