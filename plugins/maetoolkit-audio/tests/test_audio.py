@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from maetoolkit_audio import Audio, AudioCodes
+from maetoolkit_audio.reading import SUFFIXES
+
+from maetoolkit.masking.plan import Layout
+from maetoolkit.masking.sampler import complete
+from maetoolkit.masking.share import Share
+from maetoolkit.modalities.image import StandardizedRGB
+from maetoolkit.modality import Geometry, ModalitySet
+from maetoolkit.model.autoencoder import MaskedAutoencoder
+from maetoolkit.model.decoder import CrossDecoder
+from maetoolkit.model.encoder import ViT
+from maetoolkit.testing import MODALITY_LAWS, Law, ModalityCase
+from maetoolkit.tokens import Batch, Field
+
+SMALL = Audio(sample_rate=800, seconds=0.48, num_mels=8, window=64, hop=32, patch=4)  # 12 frames, 2 x 3 patches
+
+
+def sound(draw: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """A waveform of at least the 384 samples of a clip."""
+    return draw.standard_normal((shape[0], int(draw.integers(384, 600)))).astype(np.float32)
+
+
+def stored(waveform: np.ndarray, rate: int = 800, suffix: str = ".wav", **options: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, waveform, rate, format=suffix[1:].upper(), **options)
+    return file.getvalue()
+
+
+CASES = {
+    "audio": ModalityCase(SMALL, examples=sound),
+    "stereo": ModalityCase(SMALL.replace(channels=2, standardize="dataset", mean=-3, std=2), examples=sound),
+    "codes": ModalityCase(AudioCodes(num_codes=8, code_dim=4), source=SMALL, examples=sound),
+    "standardised patches": ModalityCase(StandardizedRGB(of="audio"), source=SMALL, examples=sound),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+@pytest.mark.parametrize("law", MODALITY_LAWS, ids=str)
+def test_audio_keeps(law: Law[ModalityCase], case: ModalityCase) -> None:
+    assert law(case).held is not False
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_kind_of_file_gives_the_waveform_back(suffix: str) -> None:
+    time = np.arange(16000) / 16000
+    tone = np.float32(0.5) * np.sin(2 * np.pi * 440 * time).astype(np.float32)
+    read = Audio().read(stored(tone, 16000, suffix))
+    assert read.dtype == np.float32
+    assert read.shape[0] == 1
+    peak = np.fft.rfft(read[0, 2000:10000]).__abs__().argmax() * 2
+    assert peak == 440
+    if suffix in (".wav", ".flac"):
+        np.testing.assert_allclose(read[0], tone, atol=1e-4)
+
+
+def test_another_rate_is_resampled_or_refused_as_declared() -> None:
+    tone = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050).astype(np.float32) / 2
+    found = Audio(sample_rate=16000).read(stored(tone, 22050))
+    expected = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000) / 2
+    assert found.shape == (1, 16000)
+    np.testing.assert_allclose(found[0, 500:-500], expected[500:-500], atol=2e-3)
+    with pytest.raises(ValueError, match=r"expected 16000 Hz, found 22050 Hz; set `resample: true`, or `sample_rate"):
+        Audio(resample=False).read(stored(tone, 22050))
+
+
+def test_other_channels_are_mixed_down_or_refused_as_declared() -> None:
+    stereo = np.stack([np.linspace(-0.5, 0.5, 500), np.linspace(0.5, -0.5, 500)], 1)
+    assert np.abs(SMALL.read(stored(stereo))).max() < 1e-4
+    assert SMALL.replace(channels=2).read(stored(stereo)).shape == (2, 500)
+    with pytest.raises(ValueError, match="expected 1 channel, found 2; set `mix_down: true`, or `channels`"):
+        SMALL.replace(mix_down=False).read(stored(stereo))
+    with pytest.raises(ValueError, match="expected 2 channels, found 1"):
+        SMALL.replace(channels=2).read(stored(stereo[:, 0]))
+
+
+def test_what_is_no_recording_is_refused_with_a_reason() -> None:
+    wave = stored(np.linspace(-0.5, 0.5, 500))
+    silence = stored(np.zeros(0))
+    nan = stored(np.array([0.1, np.nan, 0.2]), subtype="FLOAT")
+    for data, reason in [
+        (b"", r"the file is empty \(zero bytes\)"),
+        (b"no sound at all", r"expected a recording \(.wav .ogg .flac .mp3\), found a damaged or unknown file"),
+        (wave[:20], "damaged or unknown file"),
+        (silence, "the recording has zero length; expected at least one sample"),
+        (nan, "expected finite samples, found NaN or infinity"),
+    ]:
+        with pytest.raises(ValueError, match=reason):
+            SMALL.read(data)
+    for value, reason in [
+        (np.zeros((1, 0), np.float32), "zero length"),
+        (
+            np.zeros((2, 9), np.float32),
+            r"expected a waveform of floats \(1, samples\), found float32 of shape",
+        ),
+        (np.zeros((1, 9), np.int16), "found int16"),
+        (np.full((1, 9), np.nan, np.float32), "NaN"),
+    ]:
+        with pytest.raises(ValueError, match=reason):
+            SMALL.transform(value, Geometry())
+
+
+def test_clipped_recordings_are_accepted_or_refused_as_declared() -> None:
+    loud = np.clip(3 * np.sin(np.arange(500) / 9), -1, 1)
+    assert SMALL.read(stored(loud)).shape == (1, 500)
+    assert SMALL.read(stored(loud * 2, subtype="FLOAT")).max() == 2
+    with pytest.raises(ValueError, match=r"the recording is clipped: .* of its samples lie at full scale or beyond"):
+        SMALL.replace(clipped="refuse").read(stored(loud))
+    assert SMALL.replace(clipped="refuse").read(stored(loud / 2)).shape == (1, 500)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"num_mels": 100}, "num_mels: expected a multiple of the 16 bands of a patch, found 100; use 96 or 112"),
+        ({"seconds": 0.1}, "seconds: expected at least the 0.16 of one patch, found 0.1"),
+        ({"high": 9000}, r"high: expected Hz above `low` \(0\) and at most 8000, found 9000"),
+        ({"hop": 500}, "window: expected at least the 500 samples of a hop, found 400"),
+        ({"standardize": "dataset"}, "mean, std: expected both where `standardize` is dataset"),
+        ({"size": 64}, "Extra inputs are not permitted"),
+        ({"patch": (4, 4, 4)}, "patch: expected 1 or 2 numbers"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Audio(**settings)
+
+
+@settings(max_examples=25, deadline=None)
+@given(length=st.integers(1, 700), seed=st.integers(0, 9))
+def test_half_a_clip_is_half_of_the_tokens_and_changes_nothing_else(length: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    whole = draw.standard_normal((1, 600)).astype(np.float32)
+    part = draw.standard_normal((1, length)).astype(np.float32)
+    field = SMALL.collate([SMALL.transform(w, Geometry()) for w in (whole, part)])
+    num_frames = min(12, -(-length // 32))
+    columns = -(-num_frames // 4)
+    present = field.present if field.present.ndim == 2 else field.present[:, None].expand(2, 6)
+    assert present[0].all()
+    assert present[1].view(2, 3).tolist() == [[at < columns for at in range(3)]] * 2
+    prepared = SMALL.prepare(field)
+    if prepared.valid is not None:
+        assert prepared.valid[1, 0, 0].tolist() == [at < num_frames for at in range(12)]
+    alone = SMALL.prepare(SMALL.collate([SMALL.transform(whole, Geometry())]))
+    torch.testing.assert_close(prepared.values[:1], alone.values, rtol=1e-5, atol=1e-5)
+    real = prepared.values[1, :, :, :num_frames]
+    assert abs(float(real.mean())) < 1e-4
+    assert not prepared.values[1, :, :, num_frames:].any()
+
+
+def test_a_batch_with_half_a_clip_trains_as_its_samples_do_alone() -> None:
+    draw = np.random.default_rng(0)
+    clips = [draw.standard_normal((1, n)).astype(np.float32) for n in (500, 150, 33)]
+    encoder, decoder = ViT(dim=24, depth=1, heads=2), CrossDecoder(dim=24, depth=1, heads=2)
+    model = MaskedAutoencoder(ModalitySet(audio=SMALL), encoder, decoder, Share()).eval()
+
+    def run(names: list[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        field = SMALL.collate([SMALL.transform(clips[n], Geometry()) for n in names])
+        layout = Layout.of(model.modalities, {"audio": field})
+        visible = {"audio": layout.present["audio"] & (np.arange(6) % 3 == 0)}
+        output = model(Batch({"audio": field}, tuple(map(str, names))), complete(layout, visible, "all"))
+        return output.scores["audio"].total / output.scores["audio"].count, output.predictions
+
+    together, predicted = run([0, 1, 2])
+    parts = [run([n]) for n in range(3)]
+    torch.testing.assert_close(together, torch.cat([part[0] for part in parts]), rtol=1e-5, atol=1e-5)
+    alone = torch.cat([part[1]["audio"] for part in parts])
+    torch.testing.assert_close(predicted["audio"], alone, rtol=1e-5, atol=1e-5)
+
+
+def test_a_clip_begins_at_random_in_training_and_in_the_middle_in_evaluation() -> None:
+    ramp = np.linspace(0, 1, 1600, dtype=np.float32)[None] * np.random.default_rng(0).standard_normal((1, 1600))
+    ramp = ramp.astype(np.float32)
+    middle = SMALL.transform(ramp, Geometry())
+    np.testing.assert_array_equal(middle, SMALL.transform(ramp, Geometry(top=0.2, flip=True)))
+    starts = [SMALL.transform(ramp, Geometry(path=(0, epoch, "key"))).mean() for epoch in range(20)]
+    assert len(set(starts)) == 20
+    assert min(starts) < middle.mean() < max(starts)
+    again = SMALL.transform(ramp, Geometry(path=(0, 3, "key")))
+    assert again.mean() == starts[3]
+
+
+def test_a_later_clip_is_the_same_recording_cut_elsewhere() -> None:
+    """Frames see what stands before and after the clip, so a shift by whole hops shifts the frames."""
+    draw = np.random.default_rng(1)
+    waveform = draw.standard_normal((1, 2000)).astype(np.float32)
+    longer = SMALL.replace(seconds=32 * 60 / 800)
+    whole, part = longer.transform(waveform, Geometry()), SMALL.transform(waveform, Geometry())
+    shift = ((2000 - 384) // 2 - (2000 - 1920) // 2) // 32
+    assert ((2000 - 384) // 2 - (2000 - 1920) // 2) % 32 == 0
+    np.testing.assert_allclose(part, whole[..., shift : shift + 12], rtol=1e-4, atol=1e-4)
+
+
+def test_low_frequencies_are_at_the_bottom_and_time_runs_to_the_right() -> None:
+    audio = Audio(seconds=0.64, num_mels=32)
+    time = np.arange(10240) / 16000
+    late = np.where(time > 0.32, np.sin(2 * np.pi * 200 * time), 0)[None].astype(np.float32)
+    patches = audio.patchify(audio.prepare(audio.collate([audio.transform(late, Geometry())])))
+    picture = audio.picture(patches.values[0], patches.grid)
+    assert picture.shape == (32, 64, 3)
+    bright = picture.astype(int).sum(2)
+    row, column = np.unravel_index(bright.argmax(), bright.shape)
+    assert row > 24
+    assert column > 30
+
+
+def test_importing_the_plugin_imports_no_torch() -> None:
+    script = (
+        "import sys, maetoolkit_audio as a; a.Audio(); a.AudioCodes(); a.TimeFrequency(); "
+        "print([name for name in ('torch', 'numpy', 'scipy', 'soundfile') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_silence_is_finite() -> None:
+    field = SMALL.prepare(Field.of(torch.from_numpy(SMALL.transform(np.zeros((1, 500), np.float32), Geometry()))[None]))
+    assert field.values.isfinite().all()
+    assert float(field.values.abs().max()) < 0.1
