@@ -21,9 +21,9 @@ MAX_MISSES = 10  # blocks in a row that hide nothing new, before one is put wher
 class Block(RatioMasking):
     """Hide `ratio` of the present tokens of every entry in blocks, on a token grid of any number of axes.
 
-    Blocks are drawn one after the other, of `min_block` tokens up to what is left to hide, with sides in proportions
-    between `min_aspect` and its inverse, anywhere on the grid; the last one is cut so that exactly n - floor(n (1 -
-    ratio)) of n present tokens are hidden. `ratios` sets the share of single entries.
+    Blocks are drawn one after the other, of `min_block` tokens (rounded up to a box) up to all that are left to hide,
+    with sides in proportions between `min_aspect` and its inverse, anywhere on the grid; the last one is cut so that
+    exactly n - floor(n (1 - ratio)) of n present tokens are hidden. `ratios` sets the share of single entries.
     """
 
     num_axes: ClassVar[int] = 1
@@ -92,5 +92,5 @@ class BlockSampler(EntrySampler):
         for proportion in stream.uniform(-limit, limit, len(grid) - 1):
             logs.append(logs[-1] - float(proportion))
         mean = sum(logs) / len(logs)
-        sides = [round(size ** (1 / len(grid)) * math.exp(log - mean)) for log in logs]
+        sides = [math.ceil(size ** (1 / len(grid)) * math.exp(log - mean) - 1e-9) for log in logs]
         return [min(max(side, 1), n) for side, n in zip(sides, grid, strict=True)]

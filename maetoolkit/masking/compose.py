@@ -31,6 +31,11 @@ class Composition(Masking, ABC):
     def uses_mask_tokens(self) -> bool:  # noqa: D102
         return self.in_place or any(part.uses_mask_tokens for _, part, _ in self.parts())
 
+    def holds(self, name: str) -> bool:  # noqa: D102
+        return self.in_place or all(
+            part.holds(name) for _, part, names in self.parts() if names is None or name in names
+        )
+
     @abstractmethod
     def parts(self) -> Iterator[tuple[str, Masking, Collection[str] | None]]:
         """(key, sampler, inputs that it masks, or None for all) of every sampler in it."""
@@ -104,6 +109,9 @@ class Restrict(Composition):
 
     def parts(self) -> Iterator[tuple[str, Masking, Collection[str] | None]]:  # noqa: D102
         yield "sampler", self.sampler, self.entries
+
+    def holds(self, name: str) -> bool:  # noqa: D102
+        return super().holds(name) and (self.in_place or name in self.entries or self.others == "visible")
 
     def check(self, modalities: ModalitySet) -> None:  # noqa: D102
         check_names("entries", dict.fromkeys(self.entries, 0.0), modalities)

@@ -35,6 +35,10 @@ class Masking(Description, ABC):
         """Whether plans may put mask tokens in the encoder, which then must have them."""
         return self.in_place
 
+    def holds(self, name: str) -> bool:
+        """Whether the encoder holds every present token of an input, seen or masked in place, in all plans."""
+        return self.in_place
+
     def check(self, modalities: ModalitySet) -> None:
         """Raise ValueError where these settings cannot work for `modalities` (a budget above what there is)."""
 

@@ -112,7 +112,7 @@ class LinearDecoder(DecoderDescription):
                     f"a linear decoder has only the encoder's tokens, and {name!r} is not given to the encoder; "
                     "use a cross or joint decoder"
                 )
-            if (modalities[name].score or masking.score) != "visible" and not masking.uses_mask_tokens:
+            if (modalities[name].score or masking.score) != "visible" and not masking.holds(source):
                 raise ValueError(
                     f"a linear decoder has only the encoder's tokens, and this masking drops the hidden ones of "
                     f"{name!r}; set masking.in_place=true, or use a cross or joint decoder"
