@@ -91,12 +91,7 @@ class Text(Modality):
         """Token ids (N,) int64 of a caption. Raises ValueError where it is too long and that is an error."""
         import numpy as np
 
-        try:
-            ids = self.load().encode(caption, add_special_tokens=False).ids
-        except ValueError:
-            raise
-        except Exception as error:  # tokenizers raises plain Exception
-            raise ValueError(f"{self.tokenizer} cannot tokenize {caption[:60]!r}: {error}") from error
+        ids = vocabulary.encode(self.load(), caption)
         if len(ids) > self.max_length and self.too_long == "error":
             raise ValueError(
                 f"expected at most {self.max_length} tokens, found {len(ids)} in {caption[:60]!r}; raise `max_length`, "
@@ -114,8 +109,7 @@ class Text(Modality):
         """How each token reads by itself; its number where there is no tokenizer."""
         if self.tokenizer is None:
             return [f"#{number}" for number in ids]
-        tokenizer = self.load()
-        return [tokenizer.decode([int(n)], skip_special_tokens=False).strip() or f"#{n}" for n in ids]
+        return vocabulary.words(self.load(), ids)
 
     def tokenize(self, captions: Sequence[str | None]) -> Field:
         """Captions as a model takes them; None is an absent entry."""

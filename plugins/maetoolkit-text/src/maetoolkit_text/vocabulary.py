@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -85,6 +86,20 @@ def wordpiece(ids: dict[str, int], lowercase: bool) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     return tokenizer
+
+
+def encode(tokenizer: Tokenizer, caption: str) -> list[int]:
+    """Token ids of a caption, no special ones added. Raises ValueError where the tokenizer cannot do it."""
+    try:
+        ids: list[int] = tokenizer.encode(caption, add_special_tokens=False).ids
+    except Exception as error:  # tokenizers raises plain Exception
+        raise ValueError(f"the tokenizer cannot take {caption[:60]!r}: {error}; give it an unknown token") from error
+    return ids
+
+
+def words(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
+    """How each token reads by itself; its number where it has no letters."""
+    return [tokenizer.decode([int(number)], skip_special_tokens=False).strip() or f"#{number}" for number in ids]
 
 
 def check_fingerprint(path: str, expected: str | None, found: str) -> None:
