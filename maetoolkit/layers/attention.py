@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections import defaultdict
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from einops import rearrange
@@ -12,7 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from maetoolkit.layers.ragged import grouping
 from maetoolkit.tokens import Segments
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Backend = Literal["auto", "xformers", "varlen", "sdpa", "softmax"]
 
@@ -41,7 +44,7 @@ def attend(
     dense = _softmax if chosen == "softmax" else _sdpa
     if queries.uniform is not None and keys.uniform is not None:
         return _uniform(dense, q, k, v, len(queries))
-    return _bucketed(dense, q, k, v, queries, keys)
+    return _grouped(dense, q, k, v, queries, keys)
 
 
 def choose(q: Tensor, keys: Segments) -> Backend:
@@ -91,12 +94,13 @@ def _heads(x: Tensor) -> Tensor:
     return rearrange(x, "... t h c -> ... h t c")
 
 
-def _sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return _heads(F.scaled_dot_product_attention(_heads(q), _heads(k), _heads(v)))
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    return _heads(F.scaled_dot_product_attention(_heads(q), _heads(k), _heads(v), attn_mask=mask))
 
 
-def _softmax(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    weights = ((_heads(q) * q.shape[-1] ** -0.5) @ _heads(k).mT).softmax(-1)
+def _softmax(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    scores = (_heads(q) * q.shape[-1] ** -0.5) @ _heads(k).mT
+    weights = (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(-1)
     return _heads(weights.to(v.dtype) @ _heads(v))
 
 
@@ -107,20 +111,20 @@ def _uniform(dense: Any, q: Tensor, k: Tensor, v: Tensor, num_samples: int) -> T
     return rearrange(dense(*fold), "b t h c -> (b t) h c")
 
 
-def _bucketed(dense: Any, q: Tensor, k: Tensor, v: Tensor, queries: Segments, keys: Segments) -> Tensor:
-    """Samples of equal lengths attend together: exact, no padding, no mask."""
-    buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for sample, lengths in enumerate(zip(queries.lengths, keys.lengths, strict=True)):
-        buckets[lengths].append(sample)
-    q_rows = torch.arange(len(q), device=q.device).split(queries.lengths)
-    k_rows = torch.arange(len(k), device=k.device).split(keys.lengths)
-    out = torch.zeros_like(q)
-    for samples in buckets.values():
-        rows, context = torch.cat([q_rows[i] for i in samples]), torch.cat([k_rows[i] for i in samples])
-        if len(rows):
-            part = _uniform(dense, q[rows], k[context], v[context], len(samples))
-            out = out.index_copy(0, rows, part.to(out.dtype))
-    return out
+def _grouped(dense: Any, q: Tensor, k: Tensor, v: Tensor, queries: Segments, keys: Segments) -> Tensor:
+    """Samples of about equal lengths attend together, the shorter ones padded and masked; only attention has filler."""
+    groups, back = grouping(queries, keys)
+    parts = []
+    for group in groups:
+        mask = None if group.real is None else torch.tensor(group.real, device=q.device)[:, None, None]
+        part = dense(_padded(q, group.queries), _padded(k, group.keys), _padded(v, group.keys), mask)
+        parts.append(part.flatten(0, 1))
+    out = torch.cat([*parts, q.new_zeros(1, *q.shape[1:], dtype=v.dtype)])  # the last row is for samples without keys
+    return out.index_select(0, torch.tensor(back, device=q.device))
+
+
+def _padded(x: Float[Tensor, "T H C"], rows: np.ndarray) -> Float[Tensor, "B L H C"]:
+    return x.index_select(0, torch.tensor(rows.ravel(), device=x.device)).unflatten(0, rows.shape)
 
 
 def _varlen(q: Tensor, k: Tensor, v: Tensor, queries: Segments, keys: Segments) -> Tensor:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maetoolkit.layers.ragged import filler
 from maetoolkit.train.gradients import StepLosses, clip_gradients, compute_gradients
 from maetoolkit.train.optimise import set_learning_rate
 
 if TYPE_CHECKING:
+    from maetoolkit.masking.route import Route
     from maetoolkit.tokens import Batch
     from maetoolkit.train.callbacks import Callbacks
     from maetoolkit.train.distributed import Ranks
@@ -56,7 +58,7 @@ class Trainer:
     log: Log | None
     progress: Progress
     callbacks: Callbacks
-    tokens: float = 0.0  # per sample in the encoder, in the last step of this rank; no row of any layer is filler
+    routes: Sequence[Route] = ()  # of this rank's last step
     whole: bool = True  # the weights are those of `run.step` finished steps, not of one half taken
 
     def train(self) -> None:
@@ -87,7 +89,7 @@ class Trainer:
         run = self.run
         progress = step / run.schedule.num_steps
         placed = [self._prepared(batch.to(self.ranks.device, non_blocking=True), progress) for batch in batches]
-        self.tokens = mean_tokens(placed)
+        self.routes = [batch.route for batch in placed if batch.route is not None]
         losses = compute_gradients(self.model, run.model, placed, step + 1, progress, self.ranks)
         clip_gradients(run.model, run.recipe.optimizer.clip_norm, placed, step + 1)
         set_learning_rate(self.optimizer, lr)
@@ -106,7 +108,7 @@ class Trainer:
             return self.run.teachers(self.run.model.planned(batch, progress))
 
     def _log(self, losses: StepLosses, lr: float, watch: Stopwatch) -> None:
-        rates = {"lr": lr, "tokens": self.tokens, "samples_per_second": watch.read()}
+        rates = {"lr": lr, **sizes(self.routes, self.ranks.device.type), "samples_per_second": watch.read()}
         record = {"step": self.run.step, **losses.read(self.ranks), **rates}
         if self.log is not None:
             self.log.write(record)
@@ -128,8 +130,13 @@ def steps_between(loader: Loader, start: int, end: int) -> Iterator[tuple[int, l
             return
 
 
-def mean_tokens(batches: Iterable[Batch]) -> float:
-    """Tokens per sample that the encoder is given, known on the host."""
-    routes = [batch.route for batch in batches if batch.route is not None]
+def sizes(routes: Sequence[Route], device: str) -> dict[str, float]:
+    """`tokens` per sample in the encoder, and `filler`, the share of its attention's places that is padding.
+
+    Linear layers have no filler. On CUDA attention has none either; without it, samples of unequal length are grouped.
+    """
     num_samples = sum(route.num_samples for route in routes)
-    return sum(route.segments.total for route in routes) / max(1, num_samples)
+    tokens = sum(route.segments.total for route in routes) / max(1, num_samples)
+    shares = [filler(route.segments) for route in routes] if device != "cuda" else [0.0]
+    padding = sum(shares) / max(1, len(shares))
+    return {"tokens": tokens} | ({"filler": padding} if padding else {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from maetoolkit.layers.attention import attend, attention_weights
 from maetoolkit.layers.block import build_block
+from maetoolkit.layers.ragged import WASTE, filler, grouping
 from maetoolkit.tokens import Segments
 
 lengths = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=5)
@@ -100,3 +102,27 @@ def test_a_model_trained_with_another_devices_backend_can_be_looked_at_here() ->
     with torch.no_grad():
         found = attend(q, q, q, segments, segments, "xformers")
     torch.testing.assert_close(found, attend(q, q, q, segments, segments, "sdpa"))
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12))
+def test_samples_attend_in_groups_of_similar_length_and_every_token_comes_back(lengths: list[tuple[int, int]]) -> None:
+    queries, keys = (Segments(tuple(part)) for part in zip(*lengths, strict=True))
+    groups, back = grouping(queries, keys)
+    assert len(back) == queries.total
+    places = np.concatenate([*(group.queries.ravel() for group in groups), [-1]])
+    owner = np.repeat(np.arange(len(lengths)), queries.lengths)
+    blind = np.array([keys.lengths[i] == 0 for i in range(len(lengths))])
+    assert (places[back] == np.where(blind[owner], -1, np.arange(queries.total))).all() if len(back) else True
+    for group in groups:
+        samples = owner[group.queries[:, 0]]
+        for own, segments in ((group.queries, queries), (group.keys, keys)):
+            spans = [segments.lengths[i] for i in samples]
+            assert own.shape[1] == max(spans) <= WASTE * min(spans)
+        assert group.real is None or group.real.sum(1).tolist() == [keys.lengths[i] for i in samples]
+
+
+def test_the_share_of_filler_is_that_of_the_groups() -> None:
+    assert filler(Segments((10, 10, 10))) == 0
+    assert filler(Segments((10, 9))) == pytest.approx(1 / 20)
+    assert filler(Segments((10, 1))) == 0
