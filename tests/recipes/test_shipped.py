@@ -54,6 +54,15 @@ def test_the_recipes_of_the_papers_have_their_settings():
         assert recipe.masking.ratio == 0
 
 
+def test_the_recipes_with_mask_tokens_put_them_in_the_encoder_and_drop_nothing():
+    multimae, simmim = load_recipe("multimae-vit-b-mask-tokens"), load_recipe("simmim-vit-b")
+    assert multimae.masking == load_recipe("multimae-vit-b").masking.replace(in_place=True)
+    assert multimae.published["minutes_per_epoch_8xa100"] == 43.3
+    assert (simmim.masking.ratio, simmim.masking.cell, simmim.masking.in_place) == (0.6, (2,), True)
+    assert (simmim.decoder.type, simmim.modalities["rgb"].loss) == ("linear", "l1")
+    assert simmim.modality_set.outputs == ("rgb",)
+
+
 def test_published_numbers_are_not_inherited():
     assert "imagenet_1k_finetune_top1" in load_recipe("multimae-vit-b").published
     assert "imagenet_1k_finetune_top1" not in load_recipe("multimae-vit-b-400").published
