@@ -85,6 +85,8 @@ def test_training_boxes_lie_anywhere_and_both_ways_round() -> None:
     assert len(corners) == 27
     rising = [bool(box[0, 0, 0] < box[1, 0, 0]) for box in boxes]
     assert 100 < sum(rising) < 200
+    middle = scan.replace(crop="centre", flip=()).transform(voxels, Geometry(path=(0, 0, "a")))
+    np.testing.assert_array_equal(middle[0], voxels[1:3, 1:3, 1:3])
     assert all(box[0, 0, 0] < box[0, 1, 0] and box[0, 0, 0] < box[0, 0, 1] for box in boxes)
 
 

@@ -34,6 +34,7 @@ class VolumeLabels(Semantic):
     stride: Literal[1] = 1
     class_dim: PositiveInt = 16
     position_resize: Literal["linear"] = "linear"
+    crop: Literal["random", "centre"] = "random"
     flip: tuple[Literal[0, 1, 2], ...] = ()
     canonical: bool = True
 
@@ -62,11 +63,10 @@ class VolumeLabels(Semantic):
         """Crop, pad with -1, and mirror: integers (*size)."""
         import numpy as np
 
-        from maetoolkit_volumes.placement import PURPOSE, placed
+        from maetoolkit_volumes.placement import placed
 
         signed = value.astype(np.int16 if max(self.num_classes, self.void or 0) < 2**15 else np.int64)
-        size = self.extent(self.size)
-        return placed(signed, size, self.flip, geometry.random(PURPOSE), PADDING)
+        return placed(signed, self, geometry, PADDING)
 
     def collate(self, values: Sequence[np.ndarray | None]) -> Field:
         """Stack; tokens of nothing but padding are absent."""

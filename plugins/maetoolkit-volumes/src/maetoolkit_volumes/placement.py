@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,36 +11,35 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from maetoolkit.modalities.grid import GridModality
+    from maetoolkit.modality import Geometry
     from maetoolkit.tokens import Field
+    from maetoolkit_volumes.labels import VolumeLabels
+    from maetoolkit_volumes.volume import Volume
 
 PURPOSE = "volume"
 
 
-def placed(
-    value: np.ndarray,
-    size: tuple[int, ...],
-    flip: Sequence[int],
-    stream: np.random.Generator | None,
-    filler: float,
-) -> np.ndarray:
-    """Crop and pad the last three axes of `value` to `size`, then mirror it along some of the axes `flip`.
+def placed(value: np.ndarray, settings: Volume | VolumeLabels, geometry: Geometry, filler: float) -> np.ndarray:
+    """Crop and pad the last three axes of `value` to the declared size, then mirror it along some of the axes `flip`.
 
-    Every call takes the same six numbers from the stream, so that equal shapes and settings give equal boxes.
-    Without a stream: the middle, not mirrored.
+    Every entry of a sample takes the same six numbers from the sample's stream, so that equal shapes and settings give
+    equal boxes. In evaluation: the middle, not mirrored.
     """
-    places, coins = (np.full(3, 0.5), np.ones(3)) if stream is None else (stream.random(3), stream.random(3))
+    stream, size = geometry.random(PURPOSE), settings.extent(settings.size)
+    places, coins = (np.zeros(3), np.ones(3)) if stream is None else (stream.random(3), stream.random(3))
+    centred = stream is None or settings.crop == "centre"
     box = np.full((*value.shape[:-3], *size), filler, value.dtype)
     source: list[Any] = [...]
     target: list[Any] = [...]
     for num, wanted, place in zip(value.shape[-3:], size, places, strict=True):
         spare = abs(num - wanted)
-        start = spare // 2 if stream is None else int(place * (spare + 1))
+        start = spare // 2 if centred else int(place * (spare + 1))
         first, length = (start, wanted) if num >= wanted else (0, num)
         source.append(slice(first, first + length))
         behind = 0 if num >= wanted else start
         target.append(slice(behind, behind + length))
     box[tuple(target)] = value[tuple(source)]
-    mirrored = tuple(axis - 3 for axis in flip if coins[axis] < 0.5)
+    mirrored = tuple(axis - 3 for axis in settings.flip if coins[axis] < 0.5)
     return np.ascontiguousarray(np.flip(box, mirrored))
 
 

@@ -24,8 +24,9 @@ Axis = Literal[0, 1, 2]
 class Volume(GridModality):
     """Scans (B, C, X, Y, Z); one entry for each MRI channel, so that any of them may be missing.
 
-    A scan is cropped or padded to `size` at a place drawn by the sample's key, the middle in evaluation, and mirrored
-    along each of the axes `flip` with probability 1/2; entries of one sample with equal settings agree in both.
+    A scan is cropped or padded to `size` at a place drawn by the sample's key, with `crop` "centre" and in evaluation
+    in the middle, and mirrored along each of the axes `flip` with probability 1/2; entries of one sample with equal
+    settings agree in both.
     Padding is no data: blocks that hold nothing else are absent tokens, and of others it is not scored.
     `normalize` brings intensities, known only up to a scale in MRI, to one range: "zscore" by mean and deviation,
     "percentile" from -1 to 1 between two `percentiles`; with `nonzero`, as found where the scan is not 0.
@@ -42,6 +43,7 @@ class Volume(GridModality):
     normalize: Literal["zscore", "percentile"] | None = "zscore"
     nonzero: bool = True
     percentiles: tuple[Share, Share] = (0.01, 0.99)
+    crop: Literal["random", "centre"] = "random"
     flip: tuple[Axis, ...] = ()
     invalid: Literal["nan"] | None = None
     channel: NonNegativeInt | None = None
@@ -77,11 +79,10 @@ class Volume(GridModality):
         """Crop, pad with NaN, and mirror: float32 (C, *size)."""
         import numpy as np
 
-        from maetoolkit_volumes.placement import PURPOSE, placed
+        from maetoolkit_volumes.placement import placed
 
         value = value.reshape(*value.shape[:3], -1).astype(np.float32)
-        size = self.extent(self.size)
-        return placed(np.moveaxis(value, -1, 0), size, self.flip, geometry.random(PURPOSE), np.nan)
+        return placed(np.moveaxis(value, -1, 0), self, geometry, np.nan)
 
     def collate(self, values: Sequence[np.ndarray | None]) -> Field:
         """Stack; tokens of nothing but padding are absent."""
