@@ -135,5 +135,5 @@ def test_a_tokenizer_that_cannot_be_loaded_is_named(tmp_path) -> None:
 def test_a_tokenizer_without_an_unknown_token_says_so_where_it_needs_one(tmp_path) -> None:
     tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="[UNK]"))
     tokenizer.save(str(tmp_path / "t.json"))
-    with pytest.raises(ValueError, match="the tokenizer cannot take 'dog': .*give it an unknown token"):
+    with pytest.raises(ValueError, match=r"the tokenizer cannot take 'dog': .*give it an unknown token"):
         Text(tokenizer=str(tmp_path / "t.json")).ids("dog")
