@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,14 +16,13 @@ from maetoolkit.masking.share import Share
 from maetoolkit.modalities.grid import GridModality
 from maetoolkit.modalities.image import RGB
 from maetoolkit.modality import Geometry, Modality, ModalitySet
-from maetoolkit.model.autoencoder import MaskedAutoencoder, Ready
+from maetoolkit.model.autoencoder import MaskedAutoencoder
 from maetoolkit.model.decoder import CrossDecoder, DecoderDescription, JointDecoder
 from maetoolkit.model.encoder import ViT
 from maetoolkit.randomness import Draw, generator
-from maetoolkit.tokens import Batch, Field
-
-if TYPE_CHECKING:
-    Examples = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+from maetoolkit.testing.examples import Examples, plain_example
+from maetoolkit.testing.law import code_of
+from maetoolkit.tokens import Batch, Field, Patches
 
 WIDTH = 24  # divides among one, two or three axes of sine and cosine, and two heads
 SUBJECT, PARTNER = "subject", "partner"
@@ -39,22 +37,30 @@ class ModalityCase:
     """A modality under test.
 
     modality: what is tried; source: the modality it reads, for one with `of`.
-    examples: `examples(generator, shape)` returns one raw value as `read` would, of that frame (height, width), or of
-    the declared shape where values have no frame; without it, reals in [0, 1) with some exact zeros, or labels.
+    examples: gives raw values, see `Examples`; without it, reals in [0, 1) with some exact zeros, or labels.
     seed: keys all data, masks and weights.
+    expected: laws that fail by design, each with the reason; one that holds all the same is an error.
     """
 
     modality: Modality
     source: Modality | None = None
     examples: Examples | None = None
     seed: int = 0
+    expected: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.modality.of is not None and self.source is None:
             raise ValueError(f"an entry `of` {self.modality.of!r} is checked together with it: give `source`")
 
     @property
-    def field(self) -> str:
+    def code(self) -> str:
+        """Python that makes this case again."""
+        more = "" if self.source is None else f", source={code_of(self.source)}"
+        more += "" if self.examples is None else f", examples={getattr(self.examples, '__name__', 'examples')}"
+        return f"case = ModalityCase({code_of(self.modality)}{more}{f', seed={self.seed}' if self.seed else ''})"
+
+    @property
+    def entry(self) -> str:
         """Name of the entry whose data and tokens the modality uses."""
         return self.modality.of or SUBJECT
 
@@ -66,7 +72,7 @@ class ModalityCase:
     @cached_property
     def modalities(self) -> ModalitySet:
         """The modality, its source if it has one, and one more that is given and predicted."""
-        own = {self.field: self.data} if self.modality.of is not None else {}
+        own = {self.entry: self.data} if self.modality.of is not None else {}
         return ModalitySet(**own, **{SUBJECT: self.modality}, **{PARTNER: RGB(size=(8,), patch=(4,), channels=1)})
 
     def random(self, *purpose: int | str) -> np.random.Generator:
@@ -77,11 +83,14 @@ class ModalityCase:
     def frame(self) -> tuple[int, int] | None:
         """Height and width of the declared size in the sample's frame, where values have one."""
         data = self.data
-        if isinstance(data, GridModality) and data.num_axes != 2:
+        size: tuple[int, ...] = (32, 32)
+        if isinstance(data, GridModality):
+            if data.num_axes != 2 and type(data).frame is GridModality.frame:
+                return None
+            size = data.extent(data.size)[-2:]
+        if type(data).frame is Modality.frame or data.frame(self.raw(0, size)) is None:
             return None
-        size = data.extent(data.size) if isinstance(data, GridModality) else (32, 32)
-        value = self.raw(0, size)
-        return None if data.frame(value) is None else (size[0], size[1])
+        return (size[0], size[1])
 
     def raw(self, index: int, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """Raw value number `index`, of the given frame."""
@@ -96,15 +105,38 @@ class ModalityCase:
 
     def fields(self, num_samples: int = 3) -> dict[str, Field]:
         """Raw fields of a batch in which everything is present."""
-        partner = self.modalities[PARTNER]
-        pictures = [self.random("partner", i).random((1, 8, 8), np.float32) for i in range(num_samples)]
-        values = [self.transformed(i) for i in range(num_samples)]
-        return {self.field: self.data.collate(values), PARTNER: partner.collate(pictures)}
+        return self.collated(range(num_samples))
 
-    def batch(self, fields: Mapping[str, Field], plan: MaskPlan | None = None) -> Batch:
-        """A batch with keyed randomness of its own."""
-        keys = tuple(f"sample {i}" for i in range(len(next(iter(fields.values())))))
-        return Batch(fields, keys, Draw.of(self.seed, keys), plan)
+    def collated(self, samples: range) -> dict[str, Field]:
+        """Raw fields of a batch of the given samples."""
+        pictures = [self.random("partner", i).random((1, 8, 8), np.float32) for i in samples]
+        own = self.data.collate([self.transformed(i) for i in samples])
+        return {self.entry: own, PARTNER: self.modalities[PARTNER].collate(pictures)}
+
+    def prepared(self, num_samples: int = 3) -> Field:
+        """The modality's own field as it is cut."""
+        return self.data.prepare(self.fields(num_samples)[self.entry])
+
+    def patches(self, num_samples: int = 3) -> Patches:
+        """The modality's own field cut into tokens."""
+        return self.data.patchify(self.prepared(num_samples))
+
+    def batch(self, fields: Mapping[str, Field], plan: MaskPlan | None = None, first: int = 0) -> Batch:
+        """A batch with keyed randomness of its own, and made-up features where the modality is taught."""
+        num_samples = len(next(iter(fields.values())))
+        keys = tuple(f"sample {first + i}" for i in range(num_samples))
+        taught: dict[str, Tensor] = {}
+        if self.modality.taught_by() is not None:
+            num_tokens = self.data.layout(fields[self.entry])[1]
+            taught[SUBJECT] = torch.stack([self.taught(num_tokens, first + i) for i in range(num_samples)])
+        return Batch(fields, keys, Draw.of(self.seed, keys), plan, targets=taught)
+
+    def taught(self, num: int, number: int = 0) -> Tensor:
+        """Features (num, width) as the modality's teacher might give them."""
+        teacher = self.modality.taught_by()
+        assert teacher is not None
+        draw = self.random("teacher", number)
+        return torch.as_tensor(draw.standard_normal((num, teacher.width(WIDTH)), np.float32))
 
     def model(self, decoder: DecoderDescription = DECODERS[0], ratio: float = 0.5) -> MaskedAutoencoder:
         """A tiny model whose weights depend on the seed alone; the global random state is left as it was."""
@@ -124,37 +156,20 @@ class ModalityCase:
         """Decoded features (num, WIDTH) that no decoder made."""
         return torch.as_tensor(self.random("features", number).standard_normal((num, WIDTH), np.float32))
 
-    def elements(self, flags: Tensor, ready: Ready, like: Tensor) -> Tensor | None:
+    def elements(self, flags: Tensor, patches: Patches, like: Tensor) -> Tensor | None:
         """The elements of a field that tokens (B, N) are made of, as bool in the shape of `like`.
 
         None where `unpatchify` gives values of another shape.
         """
-        patches = ready.patches[self.field]
-        shaped = flags.view(*flags.shape, *[1] * (patches.values.ndim - 2)).expand_as(patches.values)
+        shaped = over_content(flags, patches.values).expand_as(patches.values)
         whole = self.data.unpatchify(shaped.to(patches.values.dtype), patches.grid) != 0
         return whole if whole.shape == like.shape else None
 
-
-def plain_example(modality: Modality, draw: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Reals in [0, 1) with an eighth exact zeros, channels last; labels, some of them void, where there are none."""
-    if not isinstance(modality, GridModality):
-        raise ValueError(f"cannot make up values for {type(modality).__name__}: give `examples`")
-    if modality.has_channels:
-        framed = modality.num_axes == 2 and len(shape) == 2
-        values = draw.random((*shape, modality.channels) if framed else shape, np.float32)
-        return values * (draw.random(values.shape[:2]) > 0.125).reshape(*values.shape[:2], *[1] * (values.ndim - 2))
-    labels = draw.integers(getattr(modality, "num_classes", 2), size=shape)
-    void = getattr(modality, "void", None)
-    return labels if void is None else np.where(draw.random(shape) < 0.125, void, labels)
+    def reseeded(self) -> ModalityCase:
+        """The same case with other data, masks and weights."""
+        return replace(self, seed=self.seed + 1)
 
 
-def predict(model: MaskedAutoencoder, ready: Ready) -> dict[str, Tensor]:
-    """Predictions from patches, as `forward` makes them."""
-    latent = model.encoder(model.embed(ready.patches, ready.route))
-    features = model.decoder(latent, ready.patches, ready.route)
-    return {name: head(features[name]) for name, head in model.heads.items()}
-
-
-def with_values(ready: Ready, name: str, values: Tensor) -> Ready:
-    """The same batch with other content in one field's patches."""
-    return replace(ready, patches={**ready.patches, name: replace(ready.patches[name], values=values)})
+def over_content(flags: Tensor, values: Tensor) -> Tensor:
+    """Flags (B, N) as (B, N, 1, ...), to go with patch values."""
+    return flags.view(*flags.shape, *[1] * (values.ndim - 2))

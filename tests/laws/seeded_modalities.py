@@ -1,4 +1,4 @@
-"""Each law catches a modality that breaks it."""
+"""Modalities with one bug each, and the laws that must catch them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import pytest
 import torch
 from pydantic import Field as Setting
 from torch import Tensor, nn
 
 from maetoolkit.modalities.image import RGB
 from maetoolkit.modality import Geometry
-from maetoolkit.model.autoencoder import MaskedAutoencoder
-from maetoolkit.model.decoder import DecoderDescription
-from maetoolkit.testing import MODALITY_LAWS, LawError, ModalityCase, check_modality
-from maetoolkit.testing.case import DECODERS
 from maetoolkit.tokens import Field, Patches
-
-LAWS = {law.name: law for law in MODALITY_LAWS}
 
 
 class Small(RGB):
@@ -183,84 +176,3 @@ class DrawsChannelsFirst(Small):
 class Crashes(Small):
     def unpatchify(self, values: Tensor, grid: tuple[int, ...] | None) -> Tensor:
         raise RuntimeError("out of luck")
-
-
-BROKEN = [
-    ("alignment", LosesTokens, "expected (B, num_tokens, *content)"),
-    ("alignment", ShufflesTokens, "not what was cut"),
-    ("alignment", OneLoss, "`token_loss` sum of shape ()"),
-    ("alignment", AveragedLoss, "do not move with their tokens"),
-    ("alignment", CountsOtherwise, "`token_count` differs"),
-    ("alignment", ForgetsAbsence, "`collate` must mark"),
-    ("alignment", Crashes, "RuntimeError: out of luck"),
-    ("no leak", BlendsPatches, "part of 2 patches"),
-    ("no leak", LooksAround, "other tokens"),
-    ("presence", BatchStatistics, "when the values of absent entries become"),
-    ("optimum", OtherIdeal, "the ideal prediction"),
-    ("optimum", RewardsSize, "the ideal prediction"),
-    ("optimum", IgnoresValidity, "not `valid` count"),
-    ("finite", DividesByNothing, "no valid element"),
-    ("finite", DividesByDeviation, "all values 0"),
-    ("round trip", RandomHead, "outside the state dict"),
-    ("round trip", KeepsAList, "unhashable"),
-    ("equivariance", NeverFlips, "after a flip"),
-    ("equivariance", FlipsUpsideDown, "after a flip"),
-    ("equivariance", FlipsWithAShift, "after a flip"),
-    ("equivariance", BrightensFlips, "flipping twice"),
-    ("equivariance", NeverCrops, "not what stood inside"),
-    ("equivariance", WritesIntoItsInput, "changes the value it was given"),
-    ("picture", DrawsReals, "not uint8"),
-    ("picture", DrawsChannelsFirst, "not (H, W, 3)"),
-]
-
-
-@pytest.mark.parametrize(("law", "modality", "found"), BROKEN, ids=[f"{law}: {m.__name__}" for law, m, _ in BROKEN])
-def test_the_law_catches(law: str, modality: type[Small], found: str) -> None:
-    with pytest.raises(LawError) as caught:
-        LAWS[law](ModalityCase(modality()))
-    message = str(caught.value)
-    assert message.startswith(f"{law}: {LAWS[law].says}")
-    assert found in message
-
-
-def test_round_trip_catches_a_setting_that_is_not_written() -> None:
-    with pytest.raises(LawError, match="after plain values the description is"):
-        LAWS["round trip"](ModalityCase(HidesASetting(secret=1)))
-
-
-def test_every_law_is_shown_to_fail() -> None:
-    assert {law for law, _, _ in BROKEN} == set(LAWS)
-
-
-class LeakyCase(ModalityCase):
-    """Its models add what is hidden to their features."""
-
-    def model(self, decoder: DecoderDescription = DECODERS[0], ratio: float = 0.5) -> MaskedAutoencoder:
-        model = super().model(decoder, ratio)
-        honest = model.decoder.forward
-
-        def leaky(latent: object, patches: dict[str, Patches], route: object) -> dict[str, Tensor]:
-            return {n: f + 1e-3 * patches[self.field].values.mean() for n, f in honest(latent, patches, route).items()}
-
-        model.decoder.forward = leaky  # type: ignore[method-assign]
-        return model
-
-
-def test_no_leak_catches_a_decoder_that_sees_hidden_patches() -> None:
-    with pytest.raises(LawError, match="change with the content of hidden patches"):
-        LAWS["no leak"](LeakyCase(Small()))
-
-
-def test_checking_all_laws_names_every_broken_one_with_its_reason() -> None:
-    class Twice(DrawsReals, OtherIdeal):
-        pass
-
-    globals()["Twice"] = Twice
-    Twice.__qualname__ = "Twice"  # so that it can be pickled
-    with pytest.raises(LawError) as caught:
-        check_modality(Twice())
-    message = str(caught.value)
-    assert message.startswith("2 of 8 laws are broken")
-    assert "alignment: holds" in message
-    assert "optimum: BROKEN" in message
-    assert "\npicture: The picture of a truth" in message
