@@ -74,6 +74,10 @@ class Mix(Source):
                 if entry not in modalities.fields:
                     there = ", ".join(modalities.fields)
                     raise ConfigError(f"sources.{name}.entries: no modality {entry!r} with data; there are: {there}")
+            try:
+                cast("Source", part.source).check(modalities)
+            except ConfigError as error:
+                raise ConfigError(f"sources.{name}.source.{error}") from None
 
     def open(self, modalities: ModalitySet, subset: Subset) -> Samples | None:  # noqa: D102
         opened = []
@@ -88,7 +92,7 @@ class Mix(Source):
                 opened.append(OpenPart(name, samples, source, part.share, part.weight))
             elif subset == "train":
                 raise DataError(f"data.sources.{name}: its training set is empty; expected at least one sample")
-        return MixSamples(tuple(opened), subset == "train") if opened else None
+        return MixSamples(tuple(opened), subset == "train", modalities.fields) if opened else None
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,8 @@ class OpenPart:
 class MixSamples(Samples):
     """The samples of all parts, one after the other; an epoch draws from each as its share says."""
 
-    def __init__(self, parts: tuple[OpenPart, ...], training: bool) -> None:
-        self.parts, self.training = parts, training
+    def __init__(self, parts: tuple[OpenPart, ...], training: bool, entries: tuple[str, ...]) -> None:
+        self.parts, self.training, self.entries = parts, training, entries
         self.starts = [sum(len(part.samples) for part in parts[:number]) for number in range(len(parts))]
         first = parts[0]
         one_share = first.samples.num_per_epoch / first.share
@@ -142,7 +146,7 @@ class MixSamples(Samples):
 
     def read(self, index: int) -> dict[str, np.ndarray | None]:  # noqa: D102
         part, own = self._find(index)
-        values = part.samples.read(own)
+        values = {**dict.fromkeys(self.entries), **part.samples.read(own)}
         return part.source.kept(values, part.samples.key(own)) if self.training else values
 
     def _find(self, index: int) -> tuple[OpenPart, int]:

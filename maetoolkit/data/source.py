@@ -109,7 +109,8 @@ class Source(Description, ABC):
 
     def check(self, modalities: ModalitySet) -> None:
         """Raise ConfigError where these settings do not fit the modalities."""
-        check_names("keep", dict(self.keep), modalities)
+        for setting in ("streams", "keep"):
+            check_names(setting, dict(getattr(self, setting)), modalities)
 
     def kept(self, values: dict[str, np.ndarray | None], key: str) -> dict[str, np.ndarray | None]:
         """The values of a training sample without the entries that `keep` leaves out for it."""
@@ -117,9 +118,8 @@ class Source(Description, ABC):
         return {name: None if name in dropped else value for name, value in values.items()}
 
     def stream_names(self, modalities: ModalitySet) -> dict[str, str]:
-        """Entry name -> stream name, for every entry with data of its own. Raises ConfigError for unknown entries."""
+        """Entry name -> stream name, for every entry with data of its own."""
         streams = dict(self.streams)
-        check_names("data.streams", streams, modalities)
         return {name: streams.get(name, name) for name in modalities.fields}
 
 

@@ -137,14 +137,12 @@ def _relations(recipe: Recipe) -> Iterator[tuple[Place, str]]:
     except ValueError as error:
         yield _split((), str(error))
         return
-    for path, names, what, values in (
-        (("decoder", "fp32"), modalities.outputs, "outputs are", getattr(recipe.decoder, "fp32", ())),
-        (("data", "streams"), modalities.fields, "entries with data are", getattr(recipe.data, "streams", ())),
-    ):
-        for value in values:
-            name = value if isinstance(value, str) else value[0]  # names, or pairs of name and setting
-            if name not in names:
-                yield path, f"{shown(name)} is no modality here; {near(name, names, what)}"
+    for name in getattr(recipe.decoder, "fp32", ()):
+        if name not in modalities.outputs:
+            yield (
+                ("decoder", "fp32"),
+                f"{shown(name)} is no modality here; {near(name, modalities.outputs, 'outputs are')}",
+            )
     yield from _widths(recipe, modalities)
     checks: list[tuple[str, Any, tuple[Any, ...]]] = [
         (section, getattr(getattr(recipe, section), "check", None), (modalities,)) for section in SECTIONS

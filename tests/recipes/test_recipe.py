@@ -48,7 +48,7 @@ SMALL = {
         (["masking.type=share", "masking.ratios={dpth: 0.1}"], "masking.ratios.dpth", ["did you mean 'depth'?"]),
         (["objective.weights={rgbb: 1}"], "objective.weights.rgbb", ["did you mean 'rgb'?"]),
         (["decoder.fp32=[dept]"], "decoder.fp32", ["did you mean depth?"]),
-        (["data.streams={dept: x}"], "data.streams", ["did you mean depth?"]),
+        (["data.streams={dept: x}"], "data.streams.dept", ["did you mean 'depth'?"]),
         (["modalities.depth.patch=7"], "modalities.depth", ["patch 7 does not divide size 64"]),
         (["modalities.rgb.size=[64, a]"], "modalities.rgb.size.1", ['found "a"', "whole number"]),
         (["modalities.s={type: standardized_rgb, of: rbg}"], "modalities.s.of", ["'rbg'", "did you mean 'rgb'?"]),
