@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Generic, TypeVar
 
+from pydantic import BaseModel
+
 Case = TypeVar("Case")
 
 
@@ -144,8 +146,16 @@ def check(laws: Iterable[Law[Case]], case: Case) -> list[Verdict]:
     return verdicts
 
 
-def code_of(description: object) -> str:
-    """Python that makes a description again: its class and the settings that are not the defaults."""
-    dump = getattr(description, "model_dump", None)
-    changed = dump(exclude_defaults=True, exclude={"type"}) if dump else {}
-    return f"{type(description).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+def code_of(described: object) -> str:
+    """Python that makes a description, or a set of modalities, again: its class and what is not set by default."""
+    if isinstance(described, Mapping):
+        given = dict(described)
+    elif isinstance(described, tuple):
+        return f"({''.join(f'{code_of(item)}, ' for item in described)})"
+    elif isinstance(described, BaseModel):
+        fields = type(described).model_fields
+        values = {name: getattr(described, name) for name in fields if name != "type"}
+        given = {name: value for name, value in values.items() if value != fields[name].default}
+    else:
+        return repr(described)
+    return f"{type(described).__name__}({', '.join(f'{name}={code_of(value)}' for name, value in given.items())})"

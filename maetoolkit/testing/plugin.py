@@ -42,8 +42,7 @@ def check_plugin(name: str, seed: int = 0) -> list[tuple[str, list[Verdict]]]:
     for kind, (case, field) in SUBJECTS.items():
         for offered, description in plugin.offers.get(kind, {}).items():
             if (case, description) not in subjects:
-                label = f"{kind}.{offered}"
-                tried += [(label, verdicts) for verdicts in _by_default(case, field, description, seed)]
+                tried += _by_default(f"{kind}.{offered}", case, field, description, seed)
     return tried
 
 
@@ -94,11 +93,13 @@ def _judged(case: Case) -> list[Verdict]:
         return [Verdict(CASE, False, str(error))]
 
 
-def _by_default(kind: type[Any], field: str, description: type[Any], seed: int) -> Iterator[list[Verdict]]:
+def _by_default(
+    label: str, kind: type[Any], field: str, description: type[Any], seed: int
+) -> Iterator[tuple[str, list[Verdict]]]:
     """What comes of a description with its default settings, or why it cannot be tried without a case."""
     remedy = "state a case in `maetoolkit_cases`"
     if kind is SourceCase:
-        yield [Verdict(CASE, None, f"a source needs data and modalities to read: {remedy}")]
+        yield label, [Verdict(CASE, None, f"a source needs data and modalities to read: {remedy}")]
         return
     try:
         described = description()
@@ -109,6 +110,6 @@ def _by_default(kind: type[Any], field: str, description: type[Any], seed: int) 
         case = kind(**{field: described}, seed=seed, **more)
     except Exception as error:
         reason = " ".join(str(error).split())
-        yield [Verdict(CASE, None, f"{description.__name__} cannot be tried by default: {remedy} ({reason})")]
+        yield label, [Verdict(CASE, None, f"{description.__name__} cannot be tried by default: {remedy} ({reason})")]
         return
-    yield from (_judged(one) for _, one in _variants(case))
+    yield from ((f"{label}{more}", _judged(one)) for more, one in _variants(case))

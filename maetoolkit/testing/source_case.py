@@ -41,7 +41,7 @@ class SourceCase:
     @property
     def code(self) -> str:
         """Python that makes this case again."""
-        return f"case = SourceCase({code_of(self.description)}, {self.modalities!r}, {self.subset!r})"
+        return f"case = SourceCase({code_of(self.description)}, {code_of(self.modalities)}, {self.subset!r})"
 
     def opened(self, description: Source | None = None, modalities: ModalitySet | None = None) -> Samples:
         """The samples, opened anew."""
