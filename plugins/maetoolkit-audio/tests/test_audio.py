@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,13 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from maetoolkit_audio import Audio, AudioCodes
+from maetoolkit_audio import Audio
+from maetoolkit_audio.cases import SMALL, audio, codes, sound, stereo
 from maetoolkit_audio.reading import SUFFIXES
 
+from maetoolkit.data.collate import evaluation_batch
+from maetoolkit.data.folder import Folder
+from maetoolkit.errors import DataError
 from maetoolkit.masking.plan import Layout
 from maetoolkit.masking.sampler import complete
 from maetoolkit.masking.share import Share
@@ -23,13 +28,7 @@ from maetoolkit.model.decoder import CrossDecoder
 from maetoolkit.model.encoder import ViT
 from maetoolkit.testing import MODALITY_LAWS, Law, ModalityCase
 from maetoolkit.tokens import Batch, Field
-
-SMALL = Audio(sample_rate=800, seconds=0.48, num_mels=8, window=64, hop=32, patch=4)  # 12 frames, 2 x 3 patches
-
-
-def sound(draw: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """A waveform of at least the 384 samples of a clip."""
-    return draw.standard_normal((shape[0], int(draw.integers(384, 600)))).astype(np.float32)
+from maetoolkit.train.recipe import load_recipe
 
 
 def stored(waveform: np.ndarray, rate: int = 800, suffix: str = ".wav", **options: str) -> bytes:
@@ -39,9 +38,9 @@ def stored(waveform: np.ndarray, rate: int = 800, suffix: str = ".wav", **option
 
 
 CASES = {
-    "audio": ModalityCase(SMALL, examples=sound),
-    "stereo": ModalityCase(SMALL.replace(channels=2, standardize="dataset", mean=-3, std=2), examples=sound),
-    "codes": ModalityCase(AudioCodes(num_codes=8, code_dim=4), source=SMALL, examples=sound),
+    "audio": audio(),
+    "stereo": stereo(),
+    "codes": codes(),
     "standardised patches": ModalityCase(StandardizedRGB(of="audio"), source=SMALL, examples=sound),
 }
 
@@ -228,3 +227,28 @@ def test_silence_is_finite() -> None:
     field = SMALL.prepare(Field.of(torch.from_numpy(SMALL.transform(np.zeros((1, 500), np.float32), Geometry()))[None]))
     assert field.values.isfinite().all()
     assert float(field.values.abs().max()) < 0.1
+
+
+def test_a_folder_of_recordings_is_read_and_what_is_wrong_is_told_with_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "train" / "audio" / "rain"
+    folder.mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    (folder / "long.wav").write_bytes(stored(draw.uniform(-0.5, 0.5, 700)))
+    (folder / "short.ogg").write_bytes(stored(draw.uniform(-0.5, 0.5, 8000), 16000, ".ogg"))
+    modalities, source = ModalitySet(audio=SMALL.replace(seconds=0.64)), Folder(root=str(tmp_path))
+    samples = source.open(modalities, "train")
+    assert samples is not None
+    batch = evaluation_batch(samples, modalities, [0, 1])
+    assert batch.fields["audio"].values.shape == (2, 1, 8, 16)
+    present = batch.fields["audio"].present
+    assert present.view(2, 2, 4).all(1).tolist() == [[True] * 4, [True] * 4]  # 400 samples reach into the last column
+    (folder / "short.ogg").write_bytes(b"OggS and nothing else")
+    with pytest.raises(
+        DataError, match=r"rain/short\.ogg: expected a recording \(.*\), found a damaged or unknown file"
+    ):
+        samples.read(1)
+
+
+@pytest.mark.parametrize(("name", "num_tokens"), [("audio-esc10-small", 60), ("audio-codes-esc10-small", 62)])
+def test_the_recipes_are_valid(name: str, num_tokens: int) -> None:
+    assert load_recipe(name).modality_set["audio"].num_tokens == num_tokens

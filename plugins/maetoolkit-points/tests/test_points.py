@@ -3,16 +3,19 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from maetoolkit_points import Points
-from maetoolkit_points.grouping import farthest_points, rotation
+from maetoolkit_points.cases import SMALL, cloud, disjoint, overlapping
 from maetoolkit_points.network import GroupNet, chamfer
 
+from maetoolkit.data.collate import evaluation_batch
+from maetoolkit.data.folder import Folder
+from maetoolkit.errors import DataError
 from maetoolkit.masking.share import Share
 from maetoolkit.modality import Geometry, Marks, ModalitySet
 from maetoolkit.model.autoencoder import MaskedAutoencoder
@@ -21,18 +24,7 @@ from maetoolkit.model.encoder import ViT
 from maetoolkit.randomness import Draw
 from maetoolkit.testing import MODALITY_LAWS, Law, ModalityCase
 from maetoolkit.tokens import Batch
-
-SMALL = Points(num_points=40, num_groups=8, group_size=6, width=4)
-
-
-def cloud(draw: np.random.Generator, shape: tuple[int, ...] = ()) -> np.ndarray:
-    """Enough points, from a ball that is not about the origin."""
-    return (draw.standard_normal((int(draw.integers(40, 60)), 3)) + 5).astype(np.float32)
-
-
-def exact(points: np.ndarray) -> np.ndarray:
-    """Coordinates whose differences float32 holds without rounding."""
-    return np.round(points * 4096) / 4096
+from maetoolkit.train.recipe import load_recipe
 
 
 def stored(array: np.ndarray) -> bytes:
@@ -41,10 +33,7 @@ def stored(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-CASES = {
-    "overlapping": ModalityCase(SMALL, examples=cloud),
-    "disjoint": ModalityCase(SMALL.replace(overlap=False, normalize=None), examples=cloud),
-}
+CASES = {"overlapping": overlapping(), "disjoint": disjoint()}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
@@ -114,59 +103,6 @@ def test_chamfer_is_the_sum_of_two_means_of_squared_distances() -> None:
     assert found.dtype == torch.float32
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**16))
-def test_centres_are_farthest_points_and_groups_are_as_declared(seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    points = exact(draw.standard_normal((40, 3)))
-    wide = SMALL.replace(normalize=None, group_size=40)
-    for overlap in (True, False):
-        modality = wide.replace(overlap=overlap)
-        groups = modality.transform(points, Geometry()).astype(float)
-        centres, around = groups[:, 0], groups[:, 1:] + groups[:, :1]
-        assert {tuple(centre) for centre in centres} <= {tuple(point) for point in points}
-        first = np.linalg.norm(points - points.mean(0), axis=1).argmax()
-        np.testing.assert_allclose(centres[0], points[first], atol=1e-5)
-        for number in range(1, 8):
-            to_chosen = np.linalg.norm(points[:, None] - centres[:number], axis=2).min(1)
-            mine = np.linalg.norm(centres[number] - centres[:number], axis=1).min()
-            assert mine == pytest.approx(to_chosen.max(), abs=1e-4)
-        members = [each[np.isfinite(each[:, 0])] for each in around]
-        if overlap:
-            assert all(len(each) == 40 for each in members)
-        else:
-            every = np.concatenate(members)
-            assert len(every) == 40, "each point is in exactly one group"
-            np.testing.assert_allclose(every[np.lexsort(every.T)], points[np.lexsort(points.T)], atol=1e-5)
-            for centre, each in zip(centres, members, strict=True):
-                mine = np.linalg.norm(each - centre, axis=1)
-                others = np.linalg.norm(each[:, None] - centres, axis=2).min(1)
-                np.testing.assert_allclose(mine, others, atol=1e-4)
-
-
-def test_a_group_keeps_its_nearest_points() -> None:
-    points = np.random.default_rng(0).standard_normal((40, 3))
-    groups = SMALL.replace(normalize=None).transform(points, Geometry()).astype(float)
-    for group in groups:
-        expected = np.sort(np.linalg.norm(points - group[0], axis=1))[:6]
-        np.testing.assert_allclose(np.linalg.norm(group[1:], axis=1), expected, atol=1e-5)
-
-
-def test_only_overlapping_groups_show_points_of_hidden_ones() -> None:
-    """What the README says of the published grouping: the strict law holds for points only without overlap."""
-    points = np.random.default_rng(0).standard_normal((1024, 3))
-    points = exact(points / np.linalg.norm(points, axis=1, keepdims=True))
-    shared = {}
-    for overlap in (True, False):
-        groups = Points(overlap=overlap, normalize=None).transform(points, Geometry()).astype(float)
-        whole = groups[:, 1:] + groups[:, :1]
-        seen = {tuple(point) for point in whole[::2].reshape(-1, 3) if np.isfinite(point[0])}
-        hidden = [tuple(point) for point in whole[1::2].reshape(-1, 3) if np.isfinite(point[0])]
-        shared[overlap] = np.mean([point in seen for point in hidden])
-    assert shared[True] > 0.3
-    assert shared[False] == 0
-
-
 def test_slots_that_a_group_lacks_repeat_its_points_and_do_not_count() -> None:
     modality = SMALL.replace(overlap=False)
     points = cloud(np.random.default_rng(0))
@@ -190,19 +126,6 @@ def test_normalised_clouds_lie_about_the_origin_in_the_unit_sphere() -> None:
     assert np.linalg.norm(centres, axis=1).max() == pytest.approx(1)
     far = SMALL.replace(normalize=None, num_points=len(points), num_groups=len(points), group_size=1)
     assert far.transform(points, Geometry())[:, 0].mean() > 20
-
-
-@pytest.mark.parametrize("about", ["x", "y", "z", None])
-def test_rotations_are_rotations_and_keep_their_axis(about: str | None) -> None:
-    matrices = [rotation(np.random.default_rng(seed), about) for seed in range(200)]
-    for matrix in matrices:
-        np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-12)
-        assert np.linalg.det(matrix) == pytest.approx(1)
-        if about is not None:
-            axis = np.eye(3)["xyz".index(about)]
-            np.testing.assert_allclose(matrix @ axis, axis, atol=1e-12)
-    spread = np.mean(matrices, axis=0) - (0 if about is None else np.outer(axis, axis))
-    assert np.abs(spread).max() < 0.2
 
 
 def test_training_turns_and_scales_by_the_sample_s_key_alone() -> None:
@@ -255,14 +178,6 @@ def test_settings_that_do_not_fit_are_refused(settings: dict[str, object], reaso
         SMALL.replace(**settings)
 
 
-def test_points_that_come_twice_are_chosen_once() -> None:
-    points = np.repeat(np.eye(3), 4, axis=0)
-    assert sorted(farthest_points(points, 12).tolist()) == list(range(12))
-    for overlap in (True, False):
-        groups = Points(num_points=12, num_groups=12, group_size=3, overlap=overlap).transform(points, Geometry())
-        assert np.isfinite(groups[:, :2]).all()
-
-
 def test_a_picture_shows_what_is_given_made_and_hidden() -> None:
     field = SMALL.prepare(SMALL.collate([SMALL.transform(cloud(np.random.default_rng(0)), Geometry())]))
     patches = SMALL.patchify(field)
@@ -287,3 +202,24 @@ def test_importing_the_plugin_imports_no_torch() -> None:
     script = "import sys, maetoolkit_points as p; p.Points(); print('torch' in sys.modules, 'numpy' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False", "False"]
+
+
+def test_a_folder_of_clouds_is_read_and_what_is_wrong_is_told_with_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "train" / "points" / "chair"
+    folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        np.save(folder / f"{name}.npy", cloud(np.random.default_rng(ord(name))).astype(np.float16))
+    modalities, source = ModalitySet(points=SMALL), Folder(root=str(tmp_path))
+    samples = source.open(modalities, "train")
+    assert samples is not None
+    assert [samples.key(0), samples.key(1)] == ["chair/a", "chair/b"]
+    batch = evaluation_batch(samples, modalities, [0, 1])
+    assert batch.fields["points"].values.shape == (2, 8, 7, 3)
+    np.save(folder / "b.npy", np.zeros((7, 3)))
+    with pytest.raises(DataError, match=r"chair/b\.npy: expected at least 40 points, found 7; lower `num_points`"):
+        samples.read(1)
+
+
+def test_the_recipe_is_valid() -> None:
+    recipe = load_recipe("points-modelnet10-small")
+    assert recipe.modality_set["points"].num_tokens == 64

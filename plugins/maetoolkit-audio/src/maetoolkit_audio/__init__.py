@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maetoolkit.plugins import hookimpl
 from maetoolkit_audio.audio import Audio
@@ -36,3 +36,16 @@ def maetoolkit_samplers() -> Mapping[str, type[Masking]]:
 def maetoolkit_recipes() -> Mapping[str, Path]:
     """The YAML files beside this one, by stem."""
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.yaml"))}
+
+
+@hookimpl
+def maetoolkit_cases() -> Mapping[str, Callable[[], Any]]:
+    """What the laws are tried on."""
+    from maetoolkit_audio import cases
+
+    return {
+        "audio": cases.audio,
+        "stereo": cases.stereo,
+        "codes": cases.codes,
+        "time_frequency": cases.time_frequency,
+    }

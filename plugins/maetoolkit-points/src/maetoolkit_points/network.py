@@ -44,7 +44,7 @@ class CentrePosition(nn.Module):
 
 
 def point_head(dim: int, num_points: int, spread: float) -> PatchHead:
-    """A linear map to the points of a group, whose first guesses have the given spread about the centre."""
+    """A linear map to the points of a group, whose first guesses have this standard deviation about the centre."""
     head = PatchHead(dim, (num_points, 3))
     with torch.no_grad():
         head.proj.weight.mul_(spread)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,8 +15,7 @@ SIDE = 160
 RADIUS = 2
 MARGIN = 1.12
 AROUND = (((35, 25), (125, 25)), ((215, 25), (35, 80)))
-GIVEN = ((23, 46, 92), (132, 180, 232))  # near, far
-MADE = ((150, 52, 4), (255, 190, 120))
+NEAR_AND_FAR = {"given": ((23, 46, 92), (132, 180, 232)), "made": ((150, 52, 4), (255, 190, 120))}
 HIDDEN = (203, 205, 210)
 PAPER = (250, 250, 251)
 
@@ -35,6 +34,12 @@ def views(
     return np.block([[[_view(points, kind, *angles)] for angles in row] for row in AROUND])
 
 
+def middle(kind: Literal["given", "made"]) -> tuple[int, int, int]:
+    """The colour of points of a kind at middle depth."""
+    red, green, blue = ((near + far) // 2 for near, far in zip(*NEAR_AND_FAR[kind], strict=True))
+    return red, green, blue
+
+
 def _view(points: np.ndarray, kind: np.ndarray, azimuth: float, elevation: float) -> np.ndarray:
     """One view of points in the unit ball, seen from far away."""
     turn, tilt = np.radians(azimuth), np.radians(elevation)
@@ -43,7 +48,7 @@ def _view(points: np.ndarray, kind: np.ndarray, azimuth: float, elevation: float
     depth, across, above = points @ toward, points @ right, points @ np.cross(toward, right)
     near = np.clip((depth + 1) / 2, 0, 1)[:, None]
     colours = np.empty((len(points), 3))
-    for number, (dark, pale) in enumerate(((HIDDEN, HIDDEN), GIVEN, MADE)):
+    for number, (dark, pale) in enumerate(((HIDDEN, HIDDEN), *NEAR_AND_FAR.values())):
         chosen = kind == number
         colours[chosen] = near[chosen] * np.array(dark) + (1 - near[chosen]) * np.array(pale)
     scale = SIDE / 2 / MARGIN

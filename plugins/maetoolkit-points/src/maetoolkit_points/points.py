@@ -167,10 +167,10 @@ class Points(Modality):
         return CentrePosition(self.width, dim)
 
     def build_head(self, dim: int, content: tuple[int, ...]) -> nn.Module:
-        """One linear map to K points, at first spread as K of P points are on a surface as large as the unit sphere."""
+        """One linear map to K points, at first all near the centre: the guess of a model that knows nothing."""
         from maetoolkit_points.network import point_head
 
-        return point_head(dim, self.group_size, math.sqrt(self.group_size / self.num_points) / 10)
+        return point_head(dim, self.group_size, math.sqrt(self.group_size / self.num_points) / 100)
 
     def token_loss(self, prediction: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Squared Chamfer distance of each group, times its points; and their number."""
@@ -200,6 +200,12 @@ class Points(Modality):
         given, made = (points[seen & flags].flatten(0, 1).numpy() for flags in (~marks.predicted, marks.predicted))
         hidden = centres[marks.present & marks.hidden, 0].numpy()
         return views(given, made, hidden, middle.numpy(), extent, self.up)
+
+    def legend(self) -> Sequence[tuple[str, tuple[int, int, int]]]:
+        """Colours at middle depth."""
+        from maetoolkit_points.picture import HIDDEN, middle
+
+        return (("given", middle("given")), ("predicted", middle("made")), ("centre of a hidden group", HIDDEN))
 
 
 def _points(valid: Tensor, target: Tensor) -> Tensor:
