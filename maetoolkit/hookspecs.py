@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     import click
 
     from maetoolkit.data.source import Source
-    from maetoolkit.description import Description
     from maetoolkit.masking.sampler import Masking
     from maetoolkit.modality import Modality
     from maetoolkit.model.decoder import DecoderDescription
     from maetoolkit.model.encoder import EncoderDescription
     from maetoolkit.model.objective import ObjectiveDescription
     from maetoolkit.model.target import TargetDescription
+    from maetoolkit.train.callbacks import CallbackDescription
 
 PROJECT = "maetoolkit"
 API = 1
@@ -92,7 +92,6 @@ class Hooks:
             class Giant(ViT):
                 type: Literal["giant"] = "giant"
                 dim: int = 1408
-                depth: int = 40
                 heads: int = 16
 
             @hookimpl
@@ -182,8 +181,29 @@ class Hooks:
         raise NotImplementedError
 
     @hookspec
-    def maetoolkit_callbacks(self) -> Mapping[str, type[Description]]:
-        """Things that happen during training, by name."""
+    def maetoolkit_callbacks(self) -> Mapping[str, type[CallbackDescription]]:
+        """What else happens during a run (a tracker, a bell), by the `type` in `callbacks: [{type: NAME}]` of a recipe.
+
+        Example:
+            from typing import Literal
+
+            from maetoolkit.plugins import hookimpl
+            from maetoolkit.train.callbacks import Callback, CallbackDescription
+
+            class Bell(CallbackDescription):
+                type: Literal["bell"] = "bell"
+
+                def build(self):
+                    return Ring()
+
+            class Ring(Callback):
+                def on_end(self, run):
+                    print(f"{run.path} has stopped after step {run.step}\\a")
+
+            @hookimpl
+            def maetoolkit_callbacks():
+                return {"bell": Bell}
+        """
         raise NotImplementedError
 
     @hookspec
@@ -212,7 +232,6 @@ class Hooks:
 
             @click.command()
             def thermal():
-                \"""Say how warm it is.\"""
                 import torch  # here, not above: `maetool --help` needs none of it
 
                 click.echo(torch.tensor(36.6))

@@ -17,6 +17,7 @@ BASES = {  # what an entry of a kind must derive from, named so that looking cos
     "decoders": "maetoolkit.model.decoder.DecoderDescription",
     "targets": "maetoolkit.model.target.TargetDescription",
     "objectives": "maetoolkit.model.objective.ObjectiveDescription",
+    "callbacks": "maetoolkit.train.callbacks.CallbackDescription",
     "sources": "maetoolkit.data.source.Source",
 }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maetoolkit.description import Description
 from maetoolkit.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -29,6 +31,14 @@ class Callback:
 
     def on_end(self, run: Run) -> None:
         """Training has come to its end, or to `stop_after`."""
+
+
+class CallbackDescription(Description, ABC):
+    """Settings of a callback that a recipe names under `callbacks`."""
+
+    @abstractmethod
+    def build(self) -> Callback:
+        """The callback of one run."""
 
 
 class Callbacks(Callback):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from maetoolkit.masking.sampler import MaskSampler
+from maetoolkit.train.callbacks import Callback
 from maetoolkit.train.trial import Subject
 
 if TYPE_CHECKING:
@@ -35,6 +36,16 @@ def check_build(recipe: Recipe) -> None:
             content = modalities[modalities.source(name)].content if teacher is None else (teacher.width(encoder.dim),)
             _module(subject, "build_head", "", decoder.dim, content)
         _module(Subject("objective", "objectives", recipe.objective), "build", "", modalities.outputs)
+
+
+def build_callbacks(recipe: Recipe) -> list[Callback]:
+    """The callbacks that a recipe names. Raises ConfigError that names one that is not built right."""
+    found = []
+    for number, description in enumerate(recipe.callbacks):
+        subject = Subject(f"callbacks.{number}", "callbacks", description)
+        found.append(subject.call("build", description.build))
+        subject.expect("build", isinstance(found[-1], Callback), "a Callback", found[-1])
+    return found
 
 
 def _module(subject: Subject, method: str, number: str, *given: Any) -> Any:

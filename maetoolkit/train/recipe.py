@@ -18,7 +18,7 @@ from maetoolkit.data.source import Source
 from maetoolkit.description import Description
 from maetoolkit.masking.sampler import Masking
 from maetoolkit.modality import Modality, ModalitySet
-from maetoolkit.plugins import Kind, Registry, registry
+from maetoolkit.plugins import Kind, Registry, nested, registry
 from maetoolkit.train.needed import Requirement, needed, warn_of_drift
 
 UNIT = Annotated[float, Field(ge=0, lt=1)]
@@ -38,7 +38,7 @@ DEFAULT_TYPES = {
 }
 UNIMPORTANT = (  # settings that do not change a run's numbers, so that a resumed run may change them
     ("name",), ("description",), ("published",), ("versions",), ("plugins",), ("run",), ("stop_after",),
-    ("micro_batch",), ("compile",), ("log",), ("report",), ("checkpoint",),
+    ("micro_batch",), ("compile",), ("log",), ("report",), ("checkpoint",), ("callbacks",),
     ("data", "workers"),
     ("data", "cache"), ("encoder", "attention"), ("encoder", "checkpointing"),
 )  # fmt: skip
@@ -89,7 +89,8 @@ class Recipe(Description):
 
     batch is the effective one, over ranks and accumulation; micro_batch is per rank and pass (none: all at once).
     Exactly one of steps and epochs is set. stop_after ends this invocation early, at that step; the schedule stays.
-    plugins says who offers what is not built in, as in `modalities.text: maetoolkit-text==0.1.0` (kind.type).
+    callbacks are what plugins add to a run; plugins says who offers what is not built in, by kind and type:
+    `modalities.text: maetoolkit-text==0.1.0`.
     """
 
     name: str = "recipe"
@@ -113,6 +114,7 @@ class Recipe(Description):
     checkpoint: Checkpoint = Checkpoint()
     log: Log = Log()
     report: Report = Report()
+    callbacks: tuple[nested("callbacks"), ...] = ()  # type: ignore[valid-type]
     published: dict[str, JsonValue] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     plugins: dict[str, Requirement] = Field(default_factory=dict)

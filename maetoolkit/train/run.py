@@ -161,6 +161,7 @@ def _pretrain(path: Path, recipe: Recipe, callbacks: Sequence[Callback], ranks: 
     from maetoolkit.train.callbacks import Callbacks
     from maetoolkit.train.checkpoint import newest_valid
     from maetoolkit.train.first_batch import check_first_batch
+    from maetoolkit.train.first_build import build_callbacks
     from maetoolkit.train.log import Log
     from maetoolkit.train.loop import Trainer
     from maetoolkit.train.progress import Progress
@@ -180,7 +181,7 @@ def _pretrain(path: Path, recipe: Recipe, callbacks: Sequence[Callback], ranks: 
         what = "this run is finished" if run.finished else f"stop_after={recipe.stop_after} has been reached"
         progress.say(f"{path}: {what} ({run.step} of {run.num_steps} steps); nothing to do")
         return run
-    listeners = Callbacks(callbacks if ranks.first else (), progress.say)
+    listeners = Callbacks((*callbacks, *build_callbacks(recipe)) if ranks.first else (), progress.say)
     if ranks.first:
         write_recipe(path, recipe)
     log = Log(path, run.step) if ranks.first else None
