@@ -25,7 +25,7 @@ def check_build(recipe: Recipe) -> None:
             _module(subject, "build_tokenizer", "", encoder.dim)
             _module(subject, "build_position", "", encoder.dim, "encoder")
         masking = Subject("masking", "samplers", recipe.masking)
-        sampler = masking.call("build", recipe.masking.build)
+        sampler = masking.call("build", recipe.masking.build_for, modalities)
         masking.expect("build", isinstance(sampler, MaskSampler), "a MaskSampler", sampler)
         decoder = _module(Subject("decoder", "decoders", recipe.decoder), "build", "dim", modalities, encoder.dim)
         for name in modalities.outputs:
