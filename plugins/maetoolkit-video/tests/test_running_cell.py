@@ -78,7 +78,8 @@ def test_what_is_absent_is_neither_shown_nor_decoded() -> None:
 
 def test_running_cell_keeps_the_laws_but_the_one_that_everything_hidden_is_predicted() -> None:
     reason = {"targets": "half of what is hidden is left out of the decoder"}
-    verdicts = check_sampler(RunningCell(), modalities=SETS, expected=reason)
+    small = ModalitySet(video=Video(size=(2, 4, 4), patch=(1, 2, 2), channels=1), picture=RGB(size=8, patch=4))
+    verdicts = check_sampler(RunningCell(sampler=Tube(ratio=0.5)), modalities=small, expected=reason)
     assert [str(v.law) for v in verdicts if v.held is False] == ["targets"]
 
 

@@ -18,11 +18,9 @@ from maetoolkit.testing import MODALITY_LAWS, Law, ModalityCase
 
 SMALL = {"size": (4, 8, 6), "patch": (2, 4, 3)}
 CASES = {
-    "z-score": Volume(**SMALL),
+    "z-score": Volume(**SMALL, standardize="patch", position="learned"),
     "percentiles, standardised by channel": Volume(**SMALL, channels=2, normalize="percentile", standardize="channel"),
-    "as stored, standardised by block": Volume(**SMALL, normalize=None, standardize="patch", position="learned"),
     "labels": VolumeLabels(**SMALL, num_classes=3),
-    "labels without void": VolumeLabels(**SMALL, num_classes=3, void=None),
 }
 
 
@@ -46,8 +44,10 @@ def test_volumes_keep(law: Law[ModalityCase], modality: Volume | VolumeLabels) -
     assert law(ModalityCase(modality, examples=scanned(modality, ragged=False))).held is not False
 
 
-@pytest.mark.parametrize("modality", CASES.values(), ids=CASES)
-@pytest.mark.parametrize("name", ["no leak", "presence", "finite", "optimum", "round trip"])
+@pytest.mark.parametrize(
+    "modality", [CASES["z-score"], VolumeLabels(**SMALL, num_classes=3, void=None)], ids=["scan", "labels"]
+)
+@pytest.mark.parametrize("name", ["no leak", "presence", "optimum"])
 def test_padded_volumes_keep(name: str, modality: Volume | VolumeLabels) -> None:
     (law,) = [law for law in MODALITY_LAWS if law.name == name]
     assert law(ModalityCase(modality, examples=scanned(modality, ragged=True))).held is not False
