@@ -229,6 +229,11 @@ def pictures(num: int, seed: int) -> Tensor:
     return torch.from_numpy((smooth + strength * draw.standard_normal((num, 16, 16)))[:, None]).float()
 
 
+def batch_of(values: Tensor, first: int) -> Batch:
+    keys = tuple(str(first + i) for i in range(len(values)))
+    return Batch({"x": Field.of(values)}, keys, Draw.of(0, keys))
+
+
 def ranking_accuracy(net: MaskedAutoencoder, batch: Batch) -> float:
     """How often, of two predicted tokens of a sample, the one with the larger loss has the larger score."""
     sampler = net.sampler
@@ -245,15 +250,10 @@ def ranking_accuracy(net: MaskedAutoencoder, batch: Batch) -> float:
 def test_it_learns_which_patches_are_hard_on_pictures_that_it_has_not_seen() -> None:
     net = model(HardPatches(momentum=0.95, **SMALL), x=RGB(size=16, patch=2, channels=1, mean=(0.0,), std=(1.0,)))
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3)
-    unseen = Batch(
-        {"x": Field.of(pictures(64, 10**6))}, tuple(map(str, range(64))), Draw.of(1, list(map(str, range(64))))
-    )
+    unseen = batch_of(pictures(64, 10**6), 10**6)
     before, num_steps = ranking_accuracy(net, unseen), 150
     for step in range(num_steps):
-        keys = tuple(str(step * 16 + i) for i in range(16))
-        net(
-            Batch({"x": Field.of(pictures(16, step))}, keys, Draw.of(0, keys)), progress=step / num_steps
-        ).loss.backward()
+        net(batch_of(pictures(16, step), 16 * step), progress=step / num_steps).loss.backward()
         optimizer.step()
         net.sampler.after_step()
         optimizer.zero_grad()
