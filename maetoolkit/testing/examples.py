@@ -25,13 +25,17 @@ def plain_example(modality: Modality, draw: np.random.Generator, shape: tuple[in
 
     Raises ValueError for kinds of data that cannot be made up from their settings.
     """
-    if not isinstance(modality, GridModality):
-        name = type(modality).__name__
+    name = type(modality).__name__
+    reason = "" if isinstance(modality, GridModality) else "which is no GridModality"
+    if isinstance(modality, GridModality) and modality.num_axes != 2:
+        reason = "" if type(modality).transform is GridModality.transform else "which has a `transform` of its own"
+    if reason:
         raise ValueError(
-            f"cannot make up values of {name}, which is no GridModality: give examples=f, where f(generator, shape) "
+            f"cannot make up values of {name}, {reason}: give examples=f, where f(generator, shape) "
             f"returns one raw value as {name}.read does, drawn from the numpy generator; let ragged kinds vary in "
             "length; shape is the frame (height, width) to make, or () where values have none"
         )
+    assert isinstance(modality, GridModality)
     if modality.has_channels:
         framed = modality.num_axes == 2 and len(shape) == 2
         values = draw.random((*shape, modality.channels) if framed else shape, np.float32)

@@ -7,7 +7,7 @@ import pytest
 from irregular import Groups, Spectra, cloud, spectrum
 
 from maetoolkit.modalities.image import RGB
-from maetoolkit.modality import Geometry
+from maetoolkit.modality import Geometry, Modality
 from maetoolkit.testing import MODALITY_LAWS, Law, LawError, ModalityCase, check_modality
 from maetoolkit.testing.sequence import Numbers, numbers
 
@@ -18,6 +18,7 @@ CASES = {
     "point groups": ModalityCase(Groups(), examples=cloud),
     "spectra of any length": ModalityCase(Spectra(), examples=spectrum),
 }
+LAWS = {law.name: law for law in MODALITY_LAWS}
 FRAMELESS = {"equivariance", "picture"}
 
 
@@ -53,21 +54,21 @@ def film(draw: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def test_crops_and_flips_are_tried_on_whatever_has_a_frame() -> None:
-    laws = {law.name: law for law in MODALITY_LAWS}
     settings = {"size": (2, 8, 8), "patch": (1, 4, 4)}
-    assert laws["equivariance"](ModalityCase(Film(**settings), examples=film)).held
+    assert LAWS["equivariance"](ModalityCase(Film(**settings), examples=film)).held
     with pytest.raises(LawError, match="after a flip"):
-        laws["equivariance"](ModalityCase(UnflippedFilm(**settings), examples=film))
+        LAWS["equivariance"](ModalityCase(UnflippedFilm(**settings), examples=film))
 
 
-def test_values_that_cannot_be_made_up_are_asked_for() -> None:
+@pytest.mark.parametrize("modality", [Numbers(), Film(size=(2, 8, 8), patch=(1, 4, 4))], ids=["ragged", "film"])
+def test_values_that_cannot_be_made_up_are_asked_for(modality: Modality) -> None:
     with pytest.raises(LawError, match=r"give examples=f, where f\(generator, shape\) returns one raw value"):
-        check_modality(Numbers())
+        LAWS["alignment"](ModalityCase(modality))
 
 
 def test_groups_that_overlap_are_declared() -> None:
-    groups = Groups(overlap=True)
     with pytest.raises(LawError, match="part of 2 patches"):
-        check_modality(groups, examples=cloud)
-    verdicts = check_modality(groups, examples=cloud, expected={"no leak": "groups overlap, as in Point-MAE"})
+        LAWS["no leak"](ModalityCase(Groups(overlap=True), examples=cloud))
+    expected = {"no leak": "groups overlap, as in Point-MAE"}
+    verdicts = check_modality(Groups(overlap=True), examples=cloud, expected=expected)
     assert "no leak: fails as declared (groups overlap, as in Point-MAE)" in map(str, verdicts)
