@@ -24,17 +24,19 @@ def masks_svg(plan: MaskPlan, layout: Layout, colours: Mapping[str, str], num: i
     parts = [f'<svg class="masks" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">']
     for row, name in enumerate(names):
         flags = plan.visible[name][:num].cpu().numpy()
-        rows, columns = _grid(layout.grids.get(name), flags.shape[1])
+        places, plane = _places(layout.grids.get(name), flags.shape[1])
+        rows, columns = places.max(0, initial=0) + 1
         cell = SIDE / max(rows, columns)
         left, top = (SIDE - cell * columns) / 2, (SIDE - cell * rows) / 2 + row * (SIDE + GAP)
+        size = f'width="{cell * plane[1]:g}" height="{cell * plane[0]:g}"'
         for column in range(num):
             x = column * (SIDE + GAP) + left
-            size = f'width="{cell * columns:g}" height="{cell * rows:g}"'
-            parts.append(f'<rect class="hidden" x="{x:g}" y="{top:g}" {size} rx="1.5"/>')
+            for y, across in places[:: plane[0] * plane[1]]:
+                corner = f'x="{x + cell * across:g}" y="{top + cell * y:g}"'
+                parts.append(f'<rect class="hidden" {corner} {size} rx="1.5"/>')
             path = "".join(
-                f"M{x + cell * (token % columns):.2f} {top + cell * (token // columns):.2f}"
-                f"h{cell * 0.94:.2f}v{cell * 0.94:.2f}h-{cell * 0.94:.2f}z"
-                for token in np.flatnonzero(flags[column])
+                f"M{x + cell * across:.2f} {top + cell * y:.2f}h{cell * 0.94:.2f}v{cell * 0.94:.2f}h-{cell * 0.94:.2f}z"
+                for y, across in places[flags[column]]
             )
             parts.append(f'<path d="{path}" fill="{colours[name]}"><title>{escape(name)}</title></path>')
     return "".join([*parts, "</svg>"])
@@ -61,9 +63,19 @@ def shares_svg(plan: MaskPlan, colours: Mapping[str, str]) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def _grid(grid: tuple[int, ...] | None, num_tokens: int) -> tuple[int, int]:
-    """Rows and columns to show tokens in: their own grid where it is two-dimensional, else close to a square."""
-    if grid is not None and len(grid) == 2:
-        return grid[0], grid[1]
-    columns = math.ceil(math.sqrt(num_tokens))
-    return math.ceil(num_tokens / columns), columns
+def _places(grid: tuple[int, ...] | None, num_tokens: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Row and column of every token (N, 2), and the rows and columns of a plane.
+
+    Tokens without a grid of two axes make one plane close to a square; the planes of a grid of more axes (the frames
+    of a video, the slices of a volume) stand beside and below each other, one cell apart.
+    """
+    token = np.arange(num_tokens)
+    if grid is None or len(grid) < 2:
+        across = max(1, math.ceil(math.sqrt(num_tokens)))
+        return np.stack([token // across, token % across], 1), (math.ceil(num_tokens / across), across)
+    height, width = grid[-2:]
+    plane, inside = np.divmod(token, height * width)
+    num_planes = math.prod(grid[:-2])
+    across = max(1, math.ceil(math.sqrt(num_planes * (height + 1) / (width + 1))))
+    rows = plane // across * (height + 1) + inside // width
+    return np.stack([rows, plane % across * (width + 1) + inside % width], 1), (height, width)
