@@ -6,18 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from maetoolkit_audio import Audio, TimeFrequency
 
+from maetoolkit.masking.compose import Each
 from maetoolkit.masking.plan import Layout
-from maetoolkit.modalities.image import RGB
+from maetoolkit.masking.share import Share
 from maetoolkit.modality import ModalitySet
 from maetoolkit.randomness import Draw
 from maetoolkit.testing import SAMPLER_LAWS, Law, SamplerCase
+from maetoolkit.tokens import Field
 
 SOUND = Audio(sample_rate=800, seconds=0.64, num_mels=16, window=64, hop=32, patch=4)  # 4 x 4 tokens
-SET = ModalitySet(audio=SOUND, rgb=RGB(size=8, patch=4, channels=1))
+SET = ModalitySet(left=SOUND, right=SOUND.replace(num_mels=8))
 MASKINGS = {
-    "all": TimeFrequency(),
-    "one": TimeFrequency(time=0.7, frequency=0, entries=("audio",), ratio=0.5),
-    "in place": TimeFrequency(entries=("audio",), in_place=True, score="all"),
+    "two axes": TimeFrequency(),
+    "in place": TimeFrequency(time=0.7, frequency=0, in_place=True, score="all"),
 }
 
 
@@ -47,16 +48,19 @@ def test_what_is_visible_is_whole_rows_and_columns_of_what_is_there(
     assert not shown_columns[given:].any()
 
 
-def test_entries_must_lie_on_a_grid_of_two_axes() -> None:
-    with pytest.raises(ValueError, match=r"entries\.audoi: no such input; did you mean 'audio'"):
-        TimeFrequency(entries=("audoi",)).check(SET)
-    TimeFrequency().check(SET)
+class Words(Audio):
+    """Tokens without a grid."""
+
+    def layout(self, field: Field | None) -> tuple[None, int]:
+        return None, 4
 
 
-def test_others_are_hidden_token_by_token() -> None:
-    layout = Layout.of(SET, {name: SET[name].collate([None, None]) for name in SET})
-    full = {name: np.ones_like(flags) for name, flags in layout.present.items()}
-    layout = Layout(full, layout.grids, layout.inputs, layout.sources)
-    plan = TimeFrequency(entries=("audio",), ratio=0.5).build()(layout, Draw.of(0, ["a", "b"]))
-    assert plan.visible["rgb"].sum(1).tolist() == [2, 2]
-    assert plan.visible["audio"].sum(1).tolist() == [4, 4]
+def test_inputs_without_a_grid_of_two_axes_need_a_sampler_of_their_own() -> None:
+    mixed = ModalitySet(audio=SOUND, words=Words(seconds=1))
+    with pytest.raises(ValueError, match="time_frequency: the tokens of 'words' lie on no grid of two axes; give"):
+        TimeFrequency().check(mixed)
+    masking = Each(samplers={"audio": TimeFrequency(), "words": Share()})
+    masking.check(mixed)
+    layout = Layout.of(mixed, {"audio": SOUND.collate([None])})
+    plan = masking.build()(layout, Draw.of(0, ["a"]))
+    assert plan.visible["audio"].shape == (1, 16)

@@ -38,13 +38,11 @@ def codes() -> ModalityCase:
 
 
 def time_frequency() -> SamplerCase:
-    """Time and frequency of sound, beside an image that is hidden patch by patch."""
-    from maetoolkit.modalities.image import RGB
+    """Time and frequency of two microphones."""
     from maetoolkit.modality import ModalitySet
     from maetoolkit.testing import SamplerCase
 
-    modalities = ModalitySet(audio=SMALL, rgb=RGB(size=8, patch=4, channels=1))
-    return SamplerCase(TimeFrequency(entries=("audio",)), modalities)
+    return SamplerCase(TimeFrequency(), ModalitySet(left=SMALL, right=SMALL.replace(num_mels=4)))
 
 
 def sound(draw: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

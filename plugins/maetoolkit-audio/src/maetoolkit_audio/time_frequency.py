@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field as Setting
 
-from maetoolkit.masking.sampler import Masking, MaskSampler, check_names, complete
+from maetoolkit.masking.sampler import Masking, MaskSampler, complete
 from maetoolkit.masking.share import keep_smallest
 
 if TYPE_CHECKING:
@@ -22,27 +22,24 @@ if TYPE_CHECKING:
 
 
 class TimeFrequency(Masking):
-    """Hide the share `time` of the token columns and `frequency` of the token rows (AudioMAE, section 3).
+    """Hide the share `time` of the token columns and `frequency` of the token rows (Audio-MAE, section 3).
 
     Of n columns (rows) of which something is present floor(n (1 - share)) are shown, at least one; a token is visible
-    where both its column and its row are. `entries` are the inputs that are masked so (empty: all whose tokens lie on
-    a grid of two axes); of the others the share `ratio` is hidden, token by token.
+    where both its column and its row are. For inputs whose tokens lie on a grid of two axes, rows of frequency and
+    columns of time; beside others it stands in the core's `each`.
     """
 
     type: Literal["time_frequency"] = "time_frequency"
     time: Annotated[float, Setting(ge=0, lt=1)] = 0.5
     frequency: Annotated[float, Setting(ge=0, lt=1)] = 0.5
-    entries: tuple[str, ...] = ()
-    ratio: Annotated[float, Setting(ge=0, le=1)] = 0.75
 
     def check(self, modalities: ModalitySet) -> None:  # noqa: D102
-        check_names("entries", dict.fromkeys(self.entries, 0.0), modalities)
-        grids = {name: modalities[name].layout(None)[0] for name in modalities.inputs}
-        for name in self.entries:
-            if len(grids[name] or ()) != 2:
-                raise ValueError(f"entries: the tokens of {name!r} lie on no grid of two axes; leave it out")
-        if not any(len(grid or ()) == 2 for grid in grids.values()):
-            raise ValueError("time_frequency: no input has tokens on a grid of two axes; use another sampler")
+        for name in modalities.inputs:
+            if len(modalities[name].layout(None)[0] or ()) != 2:
+                raise ValueError(
+                    f"time_frequency: the tokens of {name!r} lie on no grid of two axes; give that input a sampler of "
+                    f"its own: masking: {{type: each, ...}}"
+                )
 
     def build(self) -> TimeFrequencySampler:  # noqa: D102
         return TimeFrequencySampler(self)
@@ -69,17 +66,15 @@ class TimeFrequencySampler(MaskSampler):
         settings, visible = self.settings, {}
         for name in layout.inputs:
             present, grid = layout.present[name], layout.grids[name]
-            if grid is not None and len(grid) == 2 and (name in settings.entries or not settings.entries):
-                cells = present.reshape(len(present), *grid)
-                rows = _kept(draw, f"mask {name} frequency", np.any(cells, axis=2), settings.frequency, least=1)
-                columns = _kept(draw, f"mask {name} time", np.any(cells, axis=1), settings.time, least=1)
-                visible[name] = present & (rows[:, :, None] & columns[:, None, :]).reshape(present.shape)
-            else:
-                visible[name] = _kept(draw, f"mask {name}", present, settings.ratio)
+            assert grid is not None, name
+            cells = present.reshape(len(present), *grid)
+            rows = _kept(draw, f"mask {name} frequency", np.any(cells, axis=2), settings.frequency)
+            columns = _kept(draw, f"mask {name} time", np.any(cells, axis=1), settings.time)
+            visible[name] = present & (rows[:, :, None] & columns[:, None, :]).reshape(present.shape)
         return complete(layout, visible, settings.score, settings.in_place)
 
 
-def _kept(draw: Draw, purpose: str, present: np.ndarray, hidden: float, least: int = 0) -> np.ndarray:
+def _kept(draw: Draw, purpose: str, present: np.ndarray, hidden: float) -> np.ndarray:
     """bool (B, n): which of the present ones stay visible; 1e-9, as 10 * (1 - 0.9) is 1."""
-    budget = [max(least, math.floor(n * (1 - hidden) + 1e-9)) for n in present.sum(1)]
+    budget = [max(1, math.floor(n * (1 - hidden) + 1e-9)) for n in present.sum(1)]
     return keep_smallest(draw.uniform(purpose, present.shape[1]), present, budget)
