@@ -246,8 +246,8 @@ class Hooks:
     def maetoolkit_cases(self) -> Mapping[str, Callable[[], Any]]:
         """How to try what the plugin offers: functions that make cases of `maetoolkit.testing`, by any name.
 
-        `maetool plugins check` and `maetoolkit.testing.check_plugin` call them; nothing else does, so that they may
-        import torch. What no case is about is tried as it is by default.
+        `maetool plugins check` and `maetoolkit.testing.check_plugin` call this hook and what it returns; nothing else
+        does, so that both may import torch. What no case is about is tried as it is by default.
 
         Example:
             from maetoolkit.plugins import hookimpl

@@ -49,7 +49,7 @@ plugins.add_command(hooks)
 
 def document(known: Registry) -> dict[str, Any]:
     """The list for programs: what is installed, what it offers by kind, and what is wrong."""
-    from maetoolkit.hookspecs import API
+    from maetoolkit.hookspecs import API, KINDS
 
     listed = [
         {
@@ -59,7 +59,7 @@ def document(known: Registry) -> dict[str, Any]:
             "api": plugin.api or None,
             "status": plugin.status,
             "reason": plugin.reason,
-            "offers": {kind: list(offered) for kind, offered in plugin.offers.items()},
+            "offers": {kind: list(plugin.offers[kind]) for kind in KINDS if kind in plugin.offers},
         }
         for plugin in known.plugins
     ]
@@ -67,12 +67,14 @@ def document(known: Registry) -> dict[str, Any]:
 
 
 def _show(plugin: Plugin) -> None:
+    from maetoolkit.hookspecs import KINDS
+
     origin = f"  ({plugin.distribution} {plugin.version})" if plugin.distribution else ""
     click.secho(f"{plugin.name}{origin}", bold=True, nl=False)
     click.secho(f"  {plugin.status}", fg=COLOURS.get(plugin.status, "red"), nl=False)
     click.echo(f"  API {plugin.api}" if plugin.api else "")
     if plugin.reason:
         click.echo(f"  {plugin.reason}")
-    for kind, offered in plugin.offers.items():
-        if offered:
+    for kind in KINDS:  # not the cases, which need torch
+        if offered := plugin.offers.get(kind):
             click.echo(f"  {kind:<12}{', '.join(offered)}")

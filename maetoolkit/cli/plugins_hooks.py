@@ -21,8 +21,9 @@ thermal = "maetoolkit_thermal"
 
 It names a module (or a class, or an object) with some of the functions below, each marked with
 `maetoolkit.plugins.hookimpl`. Every hook is optional, takes no arguments and returns a mapping from names to what is
-offered. All are called once, in the order of this page, when the registry is first asked for anything; what they offer
-is used when a recipe or a command names it. None may import torch, nor call `registry()`, which is being filled.
+offered. All but the last are called once, in the order of this page, when the registry is first asked for anything;
+what they offer is used when a recipe or a command names it. None of these may import torch, nor call `registry()`,
+which is being filled.
 
 `MAETOOLKIT_API = {api}` in the module says which version of this page a plugin was made for; a pair (lowest, highest)
 says which it works with. A plugin for other versions is refused by name, and so is one that raises, ends the
@@ -59,10 +60,17 @@ def section(name: str, signature: inspect.Signature, text: str) -> str:
         f"## {name}",
         f"`{name}() -> {signature.return_annotation}`",
         says.strip(),
-        f"Returns, by name, {returns(name.removeprefix('maetoolkit_'))}. Called once, as the plugin is loaded.",
+        f"Returns, by name, {returns(name.removeprefix('maetoolkit_'))}. Called once, {called(name)}.",
         f"```python\n{dedent(example).strip()}\n```\n",
     ]
     return "\n\n".join(lines)
+
+
+def called(name: str) -> str:
+    """When a hook is called, in words."""
+    from maetoolkit.hookspecs import KINDS
+
+    return "as the plugin is loaded" if name.removeprefix("maetoolkit_") in KINDS else "when the plugin is tried"
 
 
 def returns(kind: str) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import threading
-from collections.abc import Callable, Iterable
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache, partial
 from typing import Any, Protocol
 
 from maetoolkit.errors import ConfigError
-from maetoolkit.hookspecs import API, PROJECT, hooks
+from maetoolkit.hookspecs import API, KINDS, PROJECT, hooks
 from maetoolkit.plugins.kinds import BLOCK, Plugin, Registry
 from maetoolkit.plugins.limit import NotFinishedError, PluginThread, time_limit, within
 from maetoolkit.plugins.offers import checked
@@ -91,7 +92,7 @@ def _builtin() -> Plugin:
 def _load(entry: Entry, seconds: float) -> Plugin:
     """Import one plugin and call its hooks; whatever it raises, even SystemExit, is kept as the reason."""
     distribution, number = _distribution(entry)
-    api, offers = "", dict[str, dict[str, Any]]()
+    api, offers, light = "", dict[str, Mapping[str, Any]](), "torch" not in sys.modules
     try:
         plugin = within(seconds, "importing", entry.load)
         versions = declared(plugin)
@@ -100,18 +101,46 @@ def _load(entry: Entry, seconds: float) -> Plugin:
             if problem := refusal(versions, distribution):
                 return Plugin(entry.name, distribution, number, "broken", problem, api=api)
         for kind, hook in within(seconds, "registering", lambda: list(hooks(plugin))):
-            offers[kind] = within(seconds, f"{PROJECT}_{kind}", partial(_called, kind, hook))
+            if kind in KINDS:
+                offers[kind] = within(seconds, f"{PROJECT}_{kind}", partial(_called, kind, hook))
+            else:
+                offers[kind] = Later(
+                    f"{entry.name} ({distribution} {number}): {PROJECT}_{kind}", partial(_called, kind, hook)
+                )
     except KeyboardInterrupt:
         raise
     except NotFinishedError as error:
         return Plugin(entry.name, distribution, number, "broken", str(error), api=api)
     except BaseException as error:  # a plugin may raise anything; the others must not notice
         return Plugin(entry.name, distribution, number, "broken", _told(error), api=api)
-    return Plugin(entry.name, distribution, number, "loaded", "", offers, api)
+    return Plugin(entry.name, distribution, number, "loaded", "", offers, api, light and "torch" in sys.modules)
 
 
 def _called(kind: str, hook: Callable[[], Any]) -> dict[str, Any]:
     return checked(kind, hook())
+
+
+class Later(Mapping[str, Any]):
+    """What a hook returns, asked for when somebody first looks: the cases of a plugin may need torch."""
+
+    def __init__(self, what: str, ask: Callable[[], dict[str, Any]]) -> None:
+        self._what, self._ask = what, ask
+
+    @cached_property
+    def _found(self) -> dict[str, Any]:
+        try:
+            return self._ask()
+        except Exception as error:
+            raise ConfigError(f"plugin {self._what} failed: {_told(error)}") from error
+
+    def __getitem__(self, name: str) -> Any:
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def _told(error: BaseException) -> str:

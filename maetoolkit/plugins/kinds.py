@@ -27,6 +27,7 @@ class Plugin:
     """One installed plugin: who made it, what it offers (kind -> name -> thing), and why it cannot be used, if so.
 
     api: the version of the plugin API that it declares, as text; empty where it declares none.
+    heavy: loading it imported torch, which makes every command wait for seconds.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Plugin:
     reason: str = ""
     offers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     api: str = ""
+    heavy: bool = False
 
     @property
     def builtin(self) -> bool:
@@ -127,7 +129,12 @@ class Registry:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """One line per plugin that cannot be used and per name with two owners."""
+        """One line per plugin that cannot be used or holds all others up, and per name with two owners."""
         broken = [f"{p.owner}: {p.reason}" for p in self.plugins if p.status in ("broken", "missing")]
+        broken += [
+            f"{p.owner}: loading it imports torch, which makes every command slow; import it in methods"
+            for p in self.plugins
+            if p.heavy
+        ]
         kinds: list[Kind[Any]] = [getattr(self, kind) for kind in KINDS]
         return tuple(broken + [k.explain(n) for k in kinds for n, owners in k.owners.items() if len(owners) > 1])

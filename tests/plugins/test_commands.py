@@ -80,7 +80,7 @@ def test_the_list_is_one_json_document_too(install):
     by_name = {plugin["name"]: plugin for plugin in told["plugins"]}
     assert told["api"] == 1
     assert list(by_name) == ["builtin", "good", "bad", "crash"]
-    assert by_name["good"]["offers"] == {"modalities": ["heat"], "cases": ["small"]}
+    assert by_name["good"]["offers"] == {"modalities": ["heat"]}
     assert (by_name["good"]["api"], by_name["bad"]["api"]) == ("1-2", None)
     assert by_name["crash"]["reason"] == "ImportError: no lidar"
     assert told["problems"] == ["plugin 'crash' (crash-dist 3.0): ImportError: no lidar"]

@@ -8,6 +8,7 @@ from typing import Literal
 
 import click
 import pytest
+import torch
 from plugin_entries import Entry, module, offering, raising
 
 from maetoolkit.description import Description
@@ -70,7 +71,6 @@ HOSTILE = {
     "decoder": (offering("decoders", {"abstract": Abstract}), "maetoolkit.model.decoder.DecoderDescription"),
     "recipe": (offering("recipes", {"r": "/no/such/file.yaml"}), "expected the path of a YAML file"),
     "command": (offering("commands", {"c": print}), "expected a click.Command"),
-    "case": (offering("cases", {"c": 3}), "expected a function that makes a case, found 3"),
     "misspelt": (lambda: module(maetoolkit_modality=lambda: {}), "did you mean maetoolkit_modalities?"),
     "arguments": (lambda: module(maetoolkit_modalities=lambda registry: {}), "registry"),
     "inside": (lambda: module(maetoolkit_sources=lambda: 1 / 0), "ZeroDivisionError"),
@@ -158,6 +158,39 @@ def test_a_time_limit_that_is_none_is_refused(monkeypatch, text):
     monkeypatch.setenv("MAETOOLKIT_PLUGIN_TIMEOUT", text)
     with pytest.raises(ConfigError, match=f"MAETOOLKIT_PLUGIN_TIMEOUT: found '{text}'; expected a number of seconds"):
         load([])
+
+
+def test_cases_are_asked_for_when_somebody_looks_and_not_before():
+    asked = []
+    entries = [
+        Entry("good", lambda: module(maetoolkit_cases=lambda: asked.append(1) or {"c": dict})),
+        Entry("three", offering("cases", {"c": 3})),
+        Entry("crash", lambda: module(maetoolkit_cases=lambda: 1 / 0)),
+    ]
+    known = load(entries)
+    assert (asked, known.problems) == ([], ())
+    cases = {plugin.name: plugin.offers.get("cases") for plugin in known.plugins}
+    assert dict(cases["good"]) == {"c": dict}
+    assert len(cases["good"]) == len(asked) == 1
+    with pytest.raises(ConfigError, match=r"plugin three \(dist-three 1.2\): maetoolkit_cases failed: .* found 3"):
+        list(cases["three"])
+    with pytest.raises(ConfigError, match="maetoolkit_cases failed: ZeroDivisionError"):
+        list(cases["crash"])
+
+
+def test_a_plugin_that_imports_torch_as_it_is_loaded_is_told_of(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch")
+
+    def heavy():
+        sys.modules["torch"] = torch
+        return module()
+
+    known = load([GOOD, Entry("heavy", heavy), Entry("after", lambda: module())])
+    assert [plugin.name for plugin in known.plugins if plugin.heavy] == ["heavy"]
+    (problem,) = known.problems
+    assert problem.startswith(
+        "plugin 'heavy' (dist-heavy 1.2): loading it imports torch, which makes every command slow"
+    )
 
 
 def test_a_process_ends_although_a_plugin_hangs(tmp_path):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from maetoolkit.modality import Geometry, Modality
     from maetoolkit.tokens import Field
 
+MAETOOLKIT_API = 1
 SHORTEST = 1e-6  # shorter vectors have no direction
 
 
