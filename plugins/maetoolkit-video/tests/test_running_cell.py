@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from maetoolkit_video import RunningCell, Video
+from maetoolkit_video.cases import running_cell
 from maetoolkit_video.cells import running_cells
 
 from maetoolkit.masking import Each, Layout, Share, Tube
@@ -77,9 +78,8 @@ def test_what_is_absent_is_neither_shown_nor_decoded() -> None:
 
 
 def test_running_cell_keeps_the_laws_but_the_one_that_everything_hidden_is_predicted() -> None:
-    reason = {"targets": "half of what is hidden is left out of the decoder"}
-    small = ModalitySet(video=Video(size=(2, 4, 4), patch=(1, 2, 2), channels=1), picture=RGB(size=8, patch=4))
-    verdicts = check_sampler(RunningCell(sampler=Tube(ratio=0.5)), modalities=small, expected=reason)
+    case = running_cell()
+    verdicts = check_sampler(case.masking, modalities=case.modalities, expected=case.expected)
     assert [str(v.law) for v in verdicts if v.held is False] == ["targets"]
 
 

@@ -4,53 +4,33 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from maetoolkit_volumes import Volume, VolumeLabels
+from maetoolkit_volumes import Volume, VolumeLabels, cases
 from maetoolkit_volumes.slices import middle_slices
 
 from maetoolkit.modality import Geometry, Marks
 from maetoolkit.testing import MODALITY_LAWS, Law, ModalityCase
 
-SMALL = {"size": (4, 8, 6), "patch": (2, 4, 3)}
-CASES = {
-    "z-score": Volume(**SMALL, standardize="patch", position="learned"),
-    "percentiles, standardised by channel": Volume(**SMALL, channels=2, normalize="percentile", standardize="channel"),
-    "labels": VolumeLabels(**SMALL, num_classes=3),
-}
+SMALL = {"size": cases.SIZE, "patch": cases.PATCH}
 
 
-def scanned(modality: Volume | VolumeLabels, ragged: bool):
-    """Values as `read` gives them, of the declared size, or (padded and cropped) of another."""
-
-    def examples(draw: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        size = (3, 9, 6) if ragged else modality.extent(modality.size)
-        if isinstance(modality, VolumeLabels):
-            return draw.integers(0, 3, size).astype(np.uint8)
-        values = draw.gamma(2.0, 300.0, (*size, modality.channels)).astype(np.float32)
-        values[draw.random(size) < 0.2] = 0
-        return values[..., 0] if modality.channels == 1 else values
-
-    return examples
-
-
-@pytest.mark.parametrize("modality", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", [cases.scan, cases.channels, cases.labels], ids=["scan", "channels", "labels"])
 @pytest.mark.parametrize("law", MODALITY_LAWS, ids=str)
-def test_volumes_keep(law: Law[ModalityCase], modality: Volume | VolumeLabels) -> None:
-    assert law(ModalityCase(modality, examples=scanned(modality, ragged=False))).held is not False
+def test_volumes_keep(law: Law[ModalityCase], case: Callable[[], ModalityCase]) -> None:
+    assert law(case()).held is not False
 
 
-@pytest.mark.parametrize(
-    "modality", [CASES["z-score"], VolumeLabels(**SMALL, num_classes=3, void=None)], ids=["scan", "labels"]
-)
+@pytest.mark.parametrize("case", [cases.padded_scan, cases.padded_labels], ids=["scan", "labels"])
 @pytest.mark.parametrize("name", ["no leak", "presence", "optimum"])
-def test_padded_volumes_keep(name: str, modality: Volume | VolumeLabels) -> None:
+def test_padded_volumes_keep(name: str, case: Callable[[], ModalityCase]) -> None:
     (law,) = [law for law in MODALITY_LAWS if law.name == name]
-    assert law(ModalityCase(modality, examples=scanned(modality, ragged=True))).held is not False
+    assert law(case()).held is not False
 
 
 def numbered(shape: tuple[int, ...]) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maetoolkit.plugins import hookimpl
 from maetoolkit_video.running_cell import RunningCell
@@ -36,3 +36,11 @@ def maetoolkit_recipes() -> Mapping[str, Path]:
     """Recipes that two CPU cores can train."""
     folder = Path(__file__).parent / "recipes"
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+@hookimpl
+def maetoolkit_cases() -> Mapping[str, Callable[[], Any]]:
+    """What the laws are tried on."""
+    from maetoolkit_video import cases
+
+    return {"colour": cases.colour, "depth": cases.depth, "running_cell": cases.running_cell}

@@ -21,7 +21,9 @@ def check_whole(data: bytes) -> None:
     """Raise ValueError where a file says that it is longer than it is."""
     declared = _end_of_segment(data) if data.startswith(_MATROSKA) else _end_of_boxes(data)
     if declared > len(data):
-        raise ValueError(f"truncated video: expected {declared} bytes, found {len(data)}; repair or remove the file")
+        raise ValueError(
+            f"truncated video: expected at least {declared} bytes, found {len(data)}; repair or remove the file"
+        )
 
 
 def _end_of_boxes(data: bytes) -> int:
