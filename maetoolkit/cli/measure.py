@@ -54,7 +54,12 @@ def shape_only(recipe: Recipe) -> tuple[MaskedAutoencoder, Batch]:
     if sampler.needs_content:
         patches = {name: modalities[name].patchify(modalities[name].prepare(one)) for name, one in fields.items()}
     plan = sampler(Layout.of(modalities, fields), draw, patches=patches)
-    return model, Batch(fields, draw.keys, draw, plan, model.router(plan))
+    taught = {name: t for name in modalities.outputs if (t := modalities[name].taught_by()) is not None}
+    features = {
+        name: torch.zeros(1, modalities[modalities.source(name)].num_tokens, teacher.width(model.encoder.dim))
+        for name, teacher in taught.items()
+    }
+    return model, Batch(fields, draw.keys, draw, plan, model.router(plan), targets=features)
 
 
 def operations(model: MaskedAutoencoder, batch: Batch) -> int:

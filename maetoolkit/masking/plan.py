@@ -46,6 +46,14 @@ class MaskPlan:
         target = {name: self.target.get(name, none[source]) for name, source in layout.sources.items()}
         return MaskPlan(_where(visible, present), target, _where(self.in_place, present), self.content)
 
+    def holding(self, layout: Layout, names: Collection[str]) -> MaskPlan:
+        """The same plan with mask tokens for all that is present and hidden of those of `names` that have none yet."""
+        import torch
+
+        hidden = {n: torch.from_numpy(layout.present[n]) for n in names if n not in self.in_place}
+        hidden = {n: flags & ~self.visible[n].cpu() if n in self.visible else flags for n, flags in hidden.items()}
+        return replace(self, in_place={**self.in_place, **hidden})
+
     def _check(self, layout: Layout) -> None:
         """Raise ValueError where a mask is for no entry, of another shape, or no bool."""
         fields = {"visible": {name: name for name in layout.inputs}, "target": dict(layout.sources)}

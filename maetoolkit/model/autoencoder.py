@@ -191,14 +191,21 @@ class MaskedAutoencoder(nn.Module):
 
     @torch.no_grad()
     def reconstruct(self, batch: Given, plan: MaskPlan | None = None) -> Reconstruction:
-        """Predictions laid out over the whole token grid, in the domain of the patch values, for people to look at."""
+        """Predictions laid out over the whole token grid, in the domain of the patch values, for people to look at.
+
+        Mask tokens stand for what a given `plan` hides wherever they did in training.
+        """
+        if plan is not None:
+            batch = as_batch(batch, self.modalities)
+            held = [name for name in self.modalities.inputs if self.masking.holds(name)]
+            plan = plan.holding(Layout.of(self.modalities, batch.fields), held)
         ready = self.cut(batch, plan)
         route = ready.route
         features = self.decoder(self.encoder(self.embed(ready.patches, route)), ready.patches, route)
         predictions = self.predictions(features)
         shown = {name: predictions[name] for name in self.modalities.reconstructed}
         scores = self.score(shown, ready)
-        _, losses = self.objective(scores, route.num_samples)
+        losses = self.objective(scores, route.num_samples)[1] if scores else {}
         predicted, confidence = {}, {}
         for name, prediction in shown.items():
             patches, index, modality = self._source(name, ready.patches), route.target[name], self.modalities[name]
