@@ -10,6 +10,7 @@ import click
 import pytest
 import torch
 from plugin_entries import Entry, module, offering, raising
+from pydantic import ConfigDict
 
 from maetoolkit.description import Description
 from maetoolkit.errors import ConfigError
@@ -17,7 +18,7 @@ from maetoolkit.hookspecs import HOOKS, KINDS, Hooks
 from maetoolkit.modalities.image import RGB
 from maetoolkit.plugins import hookimpl, installed, load, registry
 from maetoolkit.train.check import checked
-from maetoolkit.train.recipe import load_recipe, recipe_type
+from maetoolkit.train.recipe import load_recipe, recipe_type, schema
 from maetoolkit.train.resolve import resolve
 
 
@@ -281,6 +282,24 @@ def test_a_recipe_can_use_a_plugin_and_the_schema_knows_it():
     assert "Thermal" in recipe_type(known).model_json_schema()["$defs"]
     with pytest.raises(ConfigError, match="unknown modality 'thermal'"):
         load_recipe(settings)
+
+
+class LockedBy:
+    """Of which pydantic knows nothing."""
+
+
+class Opaque(RGB):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    type: Literal["opaque"] = "opaque"
+    lock: LockedBy = LockedBy()
+
+
+@pytest.mark.filterwarnings("ignore::pydantic.json_schema.PydanticJsonSchemaWarning")
+def test_what_has_no_schema_is_left_out_and_the_rest_is_described(install):
+    install([Entry("odd", offering("modalities", {"opaque": Opaque, "thermal": Thermal}), "odd-dist")])
+    described = schema()["$defs"]
+    assert "Thermal" in described
+    assert load_recipe("quickstart").batch == 32
 
 
 def test_every_kind_has_a_hook_with_a_docstring():
