@@ -46,8 +46,13 @@ class RatioMasking(Masking, ABC):
 
     def check(self, modalities: ModalitySet) -> None:  # noqa: D102
         check_names("ratios", dict(self.ratios), modalities)
-        for name in modalities.inputs:
+        for name in modalities.inputs if self.needs_grid else ():
             self.check_grid(name, modalities[name].layout(None)[0])
+
+    @property
+    def needs_grid(self) -> bool:
+        """Whether it matters to these settings how tokens lie."""
+        return self.num_axes > 0
 
     def check_grid(self, name: str, grid: tuple[int, ...] | None) -> None:
         """Raise ValueError where the tokens of an entry do not lie as this sampler needs them to."""

@@ -35,8 +35,12 @@ class Share(RatioMasking):
     count: Literal["present", "all"] = "present"
     cell: Cell = (1,)
 
+    @property
+    def needs_grid(self) -> bool:  # noqa: D102
+        return any(side > 1 for side in self.cell)
+
     def check_grid(self, name: str, grid: tuple[int, ...] | None) -> None:  # noqa: D102
-        if any(side > 1 for side in self.cell) and (grid is None or len(self.cell) not in (1, len(grid))):
+        if grid is None or len(self.cell) not in (1, len(grid)):
             found = "has no grid" if grid is None else f"lies on a grid of {len(grid)}"
             raise ValueError(
                 f"cell: expected one number, or one for each axis of a token grid; {name!r} {found}, found "
@@ -60,7 +64,7 @@ class ShareSampler(EntrySampler):
     ) -> np.ndarray:
         import numpy as np
 
-        if all(side == 1 for side in self.settings.cell):
+        if not self.settings.needs_grid:
             return self._kept(name, present, draw) & present
         self.settings.check_grid(name, grid)
         assert grid is not None

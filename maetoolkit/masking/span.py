@@ -40,6 +40,10 @@ class Span(RatioMasking):
             raise ValueError("starts: the hidden share follows from it; leave ratio and ratios out, or leave it out")
         return self
 
+    @property
+    def needs_grid(self) -> bool:  # noqa: D102
+        return self.axis is not None
+
     def check_grid(self, name: str, grid: tuple[int, ...] | None) -> None:  # noqa: D102
         if self.axis is None:
             return
