@@ -86,7 +86,9 @@ def test_what_is_no_recording_is_refused_with_a_reason() -> None:
     for data, reason in [
         (b"", r"the file is empty \(zero bytes\)"),
         (b"no sound at all", r"expected a recording \(.wav .ogg .flac .mp3\), found a damaged or unknown file"),
-        (wave[:20], "damaged or unknown file"),
+        (wave[:500], "truncated recording: its header says 1044 bytes, found 500"),
+        (stored(np.linspace(-0.5, 0.5, 5000), suffix=".flac")[:500], "damaged or unknown file"),
+        (stored(np.linspace(-0.5, 0.5, 5000), 16000, ".ogg")[:100], "damaged or unknown file"),
         (silence, "the recording has zero length; expected at least one sample"),
         (nan, "expected finite samples, found NaN or infinity"),
     ]:
@@ -103,6 +105,12 @@ def test_what_is_no_recording_is_refused_with_a_reason() -> None:
     ]:
         with pytest.raises(ValueError, match=reason):
             SMALL.transform(value, Geometry())
+
+
+def test_a_recording_that_was_written_to_a_pipe_is_read_to_its_end() -> None:
+    wave = stored(np.linspace(-0.5, 0.5, 500))
+    for unknown in (b"\0" * 4, b"\xff" * 4):
+        assert SMALL.read(wave[:4] + unknown + wave[8:]).shape == (1, 500)
 
 
 def test_clipped_recordings_are_accepted_or_refused_as_declared() -> None:
