@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from maetoolkit.randomness import Draw
 
-MAX_MISSES = 10  # blocks in a row that hide nothing new, before one is put where something is left to hide
+MAX_MISSES = 10  # blocks that hide nothing new, before the others are put where something is left to hide
 
 
 class Block(RatioMasking):
@@ -79,7 +79,7 @@ class BlockSampler(EntrySampler):
             new = present[block] & ~hidden[block]
             new[np.unravel_index(np.flatnonzero(new)[num:], new.shape)] = False
             found = int(new.sum())
-            misses = 0 if found else misses + 1
+            misses += not found
             hidden[block] |= new
             num -= found
         return hidden

@@ -186,8 +186,9 @@ def united(one: MaskPlan, other: MaskPlan, layout: Layout) -> MaskPlan:
 
 def settled(plan: MaskPlan, layout: Layout, settings: Composition) -> MaskPlan:
     """The plan with what the composition's own settings say of all inputs, and with outputs that are of none."""
-    found = {name: flags.numpy() for name, flags in plan.visible.items()}
+    visible = {name: plan.visible[name] for name in layout.inputs}
+    found = {name: flags.numpy() for name, flags in visible.items()}
     general = complete(layout, found, settings.score, settings.in_place)
     own = plan.target if settings.score == "masked" else {n: f for n, f in plan.target.items() if n in layout.scored}
     target = {name: own.get(name, flags) for name, flags in general.target.items()}
-    return MaskPlan(plan.visible, target, general.in_place if settings.in_place else plan.in_place, plan.content)
+    return MaskPlan(visible, target, general.in_place if settings.in_place else plan.in_place, plan.content)

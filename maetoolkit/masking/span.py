@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from maetoolkit.randomness import Draw
 
-MAX_MISSES = 10  # spans in a row that hide nothing new, before one begins at a step that is left
+MAX_MISSES = 10  # spans that hide nothing new, before the others begin at steps that are left
 
 
 class Span(RatioMasking):
@@ -102,7 +102,7 @@ class SpanSampler(EntrySampler):
                 start = int(stream.choice(np.flatnonzero(~hidden)))
             new = start + np.flatnonzero(~hidden[start : start + length])[:left]
             hidden[new] = True
-            misses = 0 if len(new) else misses + 1
+            misses += not len(new)
             left -= len(new)
         return hidden
 

@@ -113,6 +113,7 @@ def test_the_inputs_outside_a_restriction_are_whole_or_hidden() -> None:
     for others in ("visible", "hidden"):
         plan = drawn(Restrict(entries=("a", "c"), sampler=Dirichlet(num_visible=7), others=others), where())
         assert (plan.visible["a"].sum(1) + plan.visible["c"].sum(1) == 7).all()
+        assert list(plan.visible) == ["a", "b", "c"]
         assert (plan.visible["b"] == (others == "visible")).all()
         assert (plan.target["b"] == (others == "hidden")).all()
 
