@@ -87,6 +87,16 @@ def test_the_share_of_the_hardest_among_the_hidden_rises_from_start_to_end(progr
     assert (again.visible["x"] != plan.visible["x"]).any()  # what is not hard is drawn
 
 
+def test_mixed_precision_does_not_round_the_scores() -> None:
+    sampler = built(HardPatches(start=1.0, end=1.0, **SMALL))
+    layout, patches = some(4)
+    draw = Draw.of(0, [str(i) for i in range(4)])
+    plain = sampler(layout, draw, 1.0, patches=patches)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = sampler(layout, draw, 1.0, patches=patches)
+    assert torch.equal(plain.visible["x"], mixed.visible["x"])
+
+
 def test_at_the_start_it_masks_as_share_does_and_needs_no_content() -> None:
     layout, _ = some(4)
     draw = Draw.of(0, [str(i) for i in range(4)])

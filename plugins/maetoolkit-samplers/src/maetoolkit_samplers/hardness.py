@@ -92,7 +92,10 @@ def ranking_loss(
 
 
 class Hardness(nn.Module):
-    """A score for every patch of an entry, from the contents and places of all of them; higher is harder."""
+    """A score for every patch of an entry, from the contents and places of all of them; higher is harder.
+
+    It runs in full precision: of scores that are rounded to be equal, the first tokens of a picture would be hidden.
+    """
 
     def __init__(self, settings: HardPatches, modalities: ModalitySet, names: list[str]) -> None:
         super().__init__()
@@ -103,6 +106,10 @@ class Hardness(nn.Module):
         self.norm, self.head = nn.LayerNorm(dim), nn.Linear(dim, 1)
 
     def forward(self, name: str, patches: Patches) -> Float[Tensor, "B N"]:  # noqa: D102
+        with torch.autocast(patches.values.device.type, enabled=False):
+            return self._scores(name, patches)
+
+    def _scores(self, name: str, patches: Patches) -> Tensor:
         values, present = patches.values, patches.present
         blank = torch.zeros((), dtype=values.dtype, device=values.device)
         values = values.where(present.view(*present.shape, *[1] * (values.ndim - 2)), blank)
