@@ -103,6 +103,11 @@ class Modality(Description, ABC):
         """Height and width of a raw value where it shares the sample's frame; None where it has none."""
         return None
 
+    @property
+    def aspect(self) -> float | None:
+        """Width over height of the declared size, where values share the sample's frame; None where they have none."""
+        return None
+
     def transform(self, value: np.ndarray, geometry: Geometry) -> np.ndarray:
         """Apply the sample's crop and flip as this kind of data takes them, and bring it to the declared size."""
         return value

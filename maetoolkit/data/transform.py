@@ -20,12 +20,9 @@ ATTEMPTS = 10
 
 
 def declared_aspect(modalities: ModalitySet) -> float:
-    """Width over height of the first entry that declares a two-dimensional `size`; 1 where none does."""
-    for name in modalities.fields:
-        size = getattr(modalities[name], "size", None)
-        if isinstance(size, tuple) and getattr(modalities[name], "num_axes", len(size)) == 2:
-            return float(size[-1]) / float(size[0])
-    return 1.0
+    """Width over height of the first entry that shares the sample's frame and declares a size; 1 where none does."""
+    aspects = (modalities[name].aspect for name in modalities.fields)
+    return next((aspect for aspect in aspects if aspect is not None), 1.0)
 
 
 def sample_frame(values: Mapping[str, np.ndarray | None], modalities: ModalitySet) -> tuple[int, int] | None:

@@ -90,6 +90,11 @@ class GridModality(Modality, ABC):
     def frame(self, value: np.ndarray) -> tuple[int, int] | None:  # noqa: D102
         return (value.shape[0], value.shape[1]) if self.num_axes == 2 else None
 
+    @property
+    def aspect(self) -> float | None:  # noqa: D102
+        height, width = self.extent(self.size) if self.num_axes == 2 else (0, 0)
+        return width / height if height else None
+
     def collate(self, values: Sequence[np.ndarray | None]) -> Field:  # noqa: D102
         import numpy as np
         import torch

@@ -267,3 +267,12 @@ def test_a_folder_of_recordings_is_read_and_what_is_wrong_is_told_with_the_file(
 @pytest.mark.parametrize(("name", "num_tokens"), [("audio-esc10-small", 124), ("audio-codes-esc10-small", 62)])
 def test_the_recipes_are_valid(name: str, num_tokens: int) -> None:
     assert load_recipe(name).modality_set["audio"].num_tokens == num_tokens
+
+
+def test_sound_says_nothing_about_the_crop_of_pictures() -> None:
+    from maetoolkit.data.transform import declared_aspect
+    from maetoolkit.modalities.image import RGB
+    from maetoolkit.modality import ModalitySet
+
+    assert declared_aspect(ModalitySet(audio=Audio(), rgb=RGB(size=(32, 64)))) == 2
+    assert declared_aspect(ModalitySet(audio=Audio(), rgb=RGB(size=32))) == 1

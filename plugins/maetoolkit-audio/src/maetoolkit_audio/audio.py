@@ -106,6 +106,8 @@ class Audio(GridModality):
     def frame(self, value: np.ndarray) -> None:
         """Sound shares no picture's frame."""
 
+    aspect: ClassVar[Any] = None
+
     def read(self, data: bytes) -> np.ndarray:
         """The waveform, float32 (C, S), at the declared rate. Raises ValueError saying what is wrong with it."""
         from maetoolkit_audio.reading import decode, require_unclipped, with_channels, with_rate

@@ -70,6 +70,12 @@ class Video(RGB):
 
         return codec.frame_size(value) if codec.is_encoded(value) else (value.shape[1], value.shape[2])
 
+    @property
+    def aspect(self) -> float:
+        """Width over height of a frame."""
+        _, height, width = self.extent(self.size)
+        return width / height
+
     def transform(self, value: np.ndarray, geometry: Geometry) -> np.ndarray:
         """Choose the clip, decode it, and crop, resize and flip all its frames alike: (C, T, H, W)."""
         import numpy as np
