@@ -103,6 +103,10 @@ class Modality(Description, ABC):
         """Height and width of a raw value where it shares the sample's frame; None where it has none."""
         return None
 
+    def space(self, value: np.ndarray) -> tuple[int, ...] | None:
+        """Extent of a raw value without a frame, which all entries of a sample with as many axes share (volumes)."""
+        return None
+
     @property
     def aspect(self) -> float | None:
         """Width over height of the declared size, where values share the sample's frame; None where they have none."""

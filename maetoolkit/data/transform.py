@@ -59,10 +59,27 @@ def centre_crop(frame: tuple[int, int], aspect: float, flip: bool = False) -> Ge
     return Geometry((height - h) // 2 / height, (width - w) // 2 / width, h / height, w / width, flip)
 
 
+def check_spaces(values: Mapping[str, np.ndarray | None], modalities: ModalitySet, key: str) -> None:
+    """Raise DataError where entries on equally many axes, which are to be cropped alike, are of unequal extent."""
+    first: dict[int, tuple[str, tuple[int, ...]]] = {}
+    for name, value in values.items():
+        space = None if value is None else modalities[name].space(value)
+        if space is None:
+            continue
+        other, expected = first.setdefault(len(space), (name, space))
+        if space != expected:
+            sizes = ["x".join(map(str, found)) for found in (expected, space)]
+            raise DataError(
+                f"sample {key!r}, {name}: expected the size of {other}, {sizes[0]}, found {sizes[1]}; "
+                "resample one of them to the other"
+            )
+
+
 def apply(
     values: Mapping[str, np.ndarray | None], modalities: ModalitySet, geometry: Geometry, key: str
 ) -> dict[str, np.ndarray | None]:
     """Every present value as its modality transforms it. Raises DataError with the sample's key and the entry."""
+    check_spaces(values, modalities, key)
     transformed: dict[str, np.ndarray | None] = {}
     for name, value in values.items():
         try:

@@ -42,6 +42,13 @@ def test_crop_and_flip_are_those_of_every_frame(seed: int, top: int, left: int, 
     assert video.frame(frames) == (16, 24)
 
 
+def test_the_crop_has_the_declared_aspect_of_a_frame() -> None:
+    from maetoolkit.data.transform import declared_aspect
+    from maetoolkit.modality import ModalitySet
+
+    assert declared_aspect(ModalitySet(video=Video(**SMALL))) == 1.5
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 8), st.integers(1, 6), st.integers(0, 2**16))
 def test_a_clip_has_its_frames_apart_and_inside(num_frames: int, num: int, step: int, seed: int) -> None:

@@ -12,7 +12,9 @@ import torch
 from maetoolkit_volumes import Volume, VolumeLabels
 
 from maetoolkit import load_recipe, pretrain
+from maetoolkit.data.collate import evaluation_batch
 from maetoolkit.data.folder import Folder
+from maetoolkit.errors import DataError
 from maetoolkit.evaluate.baselines import compare
 from maetoolkit.masking.dirichlet import Dirichlet
 from maetoolkit.masking.plan import Layout
@@ -107,6 +109,16 @@ def test_one_batch_mixes_samples_with_different_channels(tmp_path: Path) -> None
     output = model({**fields})
     output.loss.backward()
     assert output.route.segments.lengths == (6 + model.encoder.global_tokens.shape[1],) * 8
+
+
+def test_volumes_of_unequal_shape_in_one_sample_are_refused_with_both_sizes(tmp_path: Path) -> None:
+    for name, size in (("t1", (18, 18, 18)), ("t2", (18, 17, 18))):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        nibabel.save(nibabel.Nifti1Image(np.ones(size, np.float32), np.eye(4)), tmp_path / "train" / name / "a.nii.gz")
+    modalities = ModalitySet(t1=SCAN, t2=SCAN)
+    samples = Folder(root=str(tmp_path), validation=None).open(modalities, "train")
+    with pytest.raises(DataError, match="sample 'a', t2: expected the size of t1, 18x18x18, found 18x17x18; resample"):
+        evaluation_batch(samples, modalities, [0])
 
 
 def test_labels_and_scans_of_one_sample_enter_one_model() -> None:

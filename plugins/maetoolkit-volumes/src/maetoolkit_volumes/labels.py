@@ -59,6 +59,10 @@ class VolumeLabels(Semantic):
             raise ValueError(f"expected labels {allowed}, found {value[wrong][0]}; set `num_classes` or `void`")
         return labels
 
+    def space(self, value: np.ndarray) -> tuple[int, ...]:
+        """Voxels along the three axes, which all scans and labels of a sample share."""
+        return value.shape[:3]
+
     def transform(self, value: np.ndarray, geometry: Geometry) -> np.ndarray:
         """Crop, pad with -1, and mirror: integers (*size)."""
         import numpy as np

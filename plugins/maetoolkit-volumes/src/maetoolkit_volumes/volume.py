@@ -75,6 +75,10 @@ class Volume(GridModality):
             )
         return value
 
+    def space(self, value: np.ndarray) -> tuple[int, ...]:
+        """Voxels along the three axes, which all scans and labels of a sample share."""
+        return value.shape[:3]
+
     def transform(self, value: np.ndarray, geometry: Geometry) -> np.ndarray:
         """Crop, pad with NaN, and mirror: float32 (C, *size)."""
         import numpy as np
