@@ -24,8 +24,15 @@ WHOLE = {  # files that a page shows from the first line to the last
         "plugins/maetoolkit-normals/src/maetoolkit_normals/__init__.py",
         "plugins/maetoolkit-normals/src/maetoolkit_normals/rgb-normals.yaml",
     ],
-    "sampler.md": ["plugins/maetoolkit-samplers/src/maetoolkit_samplers/colour_noise.py"],
-    "source.md": ["plugins/maetoolkit-text/src/maetoolkit_text/hdf5.py"],
+    "sampler.md": [
+        "plugins/maetoolkit-samplers/pyproject.toml",
+        "plugins/maetoolkit-samplers/src/maetoolkit_samplers/__init__.py",
+        "plugins/maetoolkit-samplers/src/maetoolkit_samplers/colour_noise.py",
+    ],
+    "source.md": [
+        "plugins/maetoolkit-text/pyproject.toml",
+        "plugins/maetoolkit-text/src/maetoolkit_text/hdf5.py",
+    ],
     "target.md": [
         "plugins/maetoolkit-hog/pyproject.toml",
         "plugins/maetoolkit-hog/src/maetoolkit_hog/__init__.py",
