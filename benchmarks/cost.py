@@ -88,8 +88,8 @@ def main() -> None:
         steps = {"rectangular": step_of(same, rest[0], decoder), "ragged": step_of(ragged, rest[1], decoder)}
         parts.append(
             f"## A step of ViT-S with a {name} decoder\n\nrectangular: {TOKENS // 4} visible and {TOKENS // 3} "
-            f"predicted tokens per sample; ragged: as many in all, {ragged.min()} to {ragged.max()} and {rest[1].min()} to "
-            f"{rest[1].max()} per sample\n"
+            f"predicted tokens per sample; ragged: as many in all, {ragged.min()} to {ragged.max()} and "
+            f"{rest[1].min()} to {rest[1].max()} per sample\n"
         )
         parts.append(table(interleave(steps, args.rounds), "rectangular") + "\n")
         print(parts[-1], flush=True)

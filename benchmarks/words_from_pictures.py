@@ -1,7 +1,7 @@
 """Do masked words follow from the picture? Flickr8k, with pairs as they are and with captions shuffled among pictures.
 
-Trains `m3ae-flickr8k-small` on both, then predicts the hidden words of every caption of the validation pictures with
-the picture whole and without it.
+Trains `m3ae-flickr8k-mix` on both (half of the samples pairs, a quarter pictures and a quarter captions alone), then
+predicts hidden words of the validation captions beside their own picture, another one, and none.
 Run: `uv run python benchmarks/words_from_pictures.py --data DIR [--work DIR] [key=value ...]`
 """
 
@@ -18,51 +18,60 @@ import torch
 from cross_modal import shuffle
 from interleave import provenance
 
+from maetoolkit.data.folder import Folder
+from maetoolkit.data.source import Samples
 from maetoolkit.evaluate.reconstruct import batches
 from maetoolkit.masking.plan import Layout, MaskPlan
 from maetoolkit.masking.sampler import complete
+from maetoolkit.modality import Geometry
 from maetoolkit.model.autoencoder import MaskedAutoencoder
 from maetoolkit.randomness import generator
-from maetoolkit.tokens import Batch
+from maetoolkit.tokens import Batch, Field
 from maetoolkit.train.log import read_log
-from maetoolkit.train.recipe import Recipe, load_recipe
+from maetoolkit.train.recipe import load_recipe
 from maetoolkit.train.run import load_run, pretrain
 
 NUM_MASKS, HIDDEN = 8, 0.5
 
 
-def hide_words(batch: Batch, model: MaskedAutoencoder, number: int) -> dict[str, MaskPlan]:
-    """The same hidden words, with all of the picture and with none of it."""
+def hide_words(batch: Batch, model: MaskedAutoencoder, number: int) -> dict[bool, MaskPlan]:
+    """The same hidden words, with all of the picture (True) and with none of it (False)."""
     layout = Layout.of(model.modalities, batch.fields)
-    words = layout.present["text"]
+    words, picture = layout.present["text"], layout.present["rgb"]
     shown = np.stack([generator("words", number, key).random(words.shape[1]) for key in batch.keys]) >= HIDDEN
-    picture = layout.present["rgb"]
     plans = {
-        what: complete(layout, {"rgb": seen, "text": words & shown}, "masked")
-        for what, seen in (("with", picture), ("without", picture & False))
+        whole: complete(layout, {"rgb": picture & whole, "text": words & shown}, "masked") for whole in (True, False)
     }
-    nothing = torch.zeros_like(plans["with"].target["rgb"])
-    return {what: MaskPlan(plan.visible, {**plan.target, "rgb": nothing}) for what, plan in plans.items()}
+    nothing = torch.zeros_like(plans[True].target["rgb"])
+    return {whole: MaskPlan(plan.visible, {**plan.target, "rgb": nothing}) for whole, plan in plans.items()}
 
 
 @torch.no_grad()
-def surprise(model: MaskedAutoencoder, recipe: Recipe) -> dict[str, np.ndarray]:
-    """Mean cross-entropy of hidden words per validation picture, over its captions and several masks."""
-    samples = recipe.data.open(recipe.modality_set, "validation")
-    assert samples is not None
-    text = recipe.modality_set["text"]
-    raw = [samples.read(index)["text"] for index in range(len(samples))]
-    total = {what: np.zeros((len(samples), 2)) for what in ("with", "without")}
-    for (batch,) in [list(batches(samples, recipe.modality_set, range(len(samples)), len(samples)))]:
-        for caption in range(min(len(captions) for captions in raw)):
-            chosen = text.collate([text.transform(captions[caption : caption + 1], None) for captions in raw])
-            given = Batch({**batch.fields, "text": chosen}, batch.keys)
+def surprise(model: MaskedAutoencoder, samples: Samples, captions: int = 5) -> dict[str, np.ndarray]:
+    """Mean cross-entropy of hidden words per picture, over its captions and several masks, by what picture is shown."""
+    modalities = model.modalities
+    text, everything = modalities["text"], range(len(samples))
+    raw = [samples.read(index)["text"] for index in everything]
+    (batch,) = batches(samples, modalities, everything, len(samples))
+    pictures = batch.fields["rgb"]
+    another = Field(pictures.values.roll(1, 0), pictures.present)
+    shown = {"its own picture": (pictures, True), "another picture": (another, True), "no picture": (pictures, False)}
+    sums = {what: np.zeros((len(samples), 2)) for what in shown}
+    for caption in range(captions):
+        words = text.collate([text.transform(lines[caption : caption + 1], Geometry()) for lines in raw])
+        for what, (picture, whole) in shown.items():
+            given = Batch({"rgb": picture, "text": words}, batch.keys)
             for number in range(NUM_MASKS):
-                for what, plan in hide_words(given, model, NUM_MASKS * caption + number).items():
-                    score = model(given, plan).scores["text"]
-                    part = np.stack([score.total.numpy(), score.count.numpy()], 1)
-                    np.add.at(total[what], score.sample.numpy(), part)
-    return {what: sums[:, 0] / sums[:, 1] for what, sums in total.items()}
+                plan = hide_words(given, model, NUM_MASKS * caption + number)[whole]
+                score = model(given, plan).scores["text"]
+                np.add.at(sums[what], score.sample.numpy(), np.stack([score.total.numpy(), score.count.numpy()], 1))
+    return {what: both[:, 0] / both[:, 1] for what, both in sums.items()}
+
+
+def gain(worse: np.ndarray, better: np.ndarray) -> str:
+    """How much lower the second is, with the standard error over pictures."""
+    difference = worse - better
+    return f"{difference.mean():+.3f} ± {statistics.stdev(difference) / len(difference) ** 0.5:.3f}"
 
 
 def main() -> None:
@@ -79,30 +88,33 @@ def main() -> None:
         train = ["maetool", "text", "train-tokenizer", "--out", tokenizer, "--vocab-size", "1000"]
         subprocess.run([*train, *sorted((data / "train/caption/all").glob("*.txt"))], check=True)
     rows, falls = [], []
+    intact = Folder(root=str(data), streams={"text": "caption"})  # type: ignore[arg-type]
     shuffle(data, "train", "caption", args.work / "shuffled-data")
     for name, root in (("paired", data), ("shuffled", args.work / "shuffled-data")):
         run = args.work / name
-        settings = [f"data.root={root}", f"run={run}", f"modalities.text.tokenizer={tokenizer.resolve()}"]
-        settings += ["modalities.text.vocab_size=1000", *args.overrides]
-        pretrain(load_recipe("m3ae-flickr8k-small", settings))
+        settings = [f"run={run}", f"modalities.text.tokenizer={tokenizer.resolve()}", "modalities.text.vocab_size=1000"]
+        settings += [f"data.sources.{part}.source.root={root}" for part in ("paired", "images", "captions")]
+        pretrain(load_recipe("m3ae-flickr8k-mix", [*settings, "data.sources.captions.weight=1", *args.overrides]))
         recipe, model = load_run(run)
         records = read_log(run / "log.jsonl")
         for loss in ("loss/rgb", "loss/text"):
-            falls.append(f"| {name} | {loss} | {records[0][loss]:.3f} | {records[-1][loss]:.3f} |")
-        found = surprise(model, recipe)
-        gain = found["without"] - found["with"]
-        error = statistics.stdev(gain) / len(gain) ** 0.5
-        means = f"{found['with'].mean():.3f} | {found['without'].mean():.3f}"
-        rows.append(f"| {name} | {means} | {gain.mean():+.3f} ± {error:.3f} |")
+            last = statistics.mean(record[loss] for record in records[-10:])
+            falls.append(f"| {name} | {loss} | {records[0][loss]:.3f} | {last:.3f} |")
+        validation = intact.open(recipe.modality_set, "validation")
+        assert validation is not None
+        own, another, without = surprise(model, validation).values()
+        means = " | ".join(f"{values.mean():.3f}" for values in (own, another, without))
+        rows.append(f"| {name} | {means} | {gain(another, own)} | {gain(without, own)} |")
         print(rows[-1], flush=True)
     lines = [
         "# Masked words with and without their picture (Flickr8k, 450 training and 50 validation pictures)\n",
         where + "\n",
         f"Mean cross-entropy (nats) of hidden words of validation captions, {HIDDEN:.0%} hidden, five captions and "
-        f"{NUM_MASKS} masks each; gain with the standard error over pictures.\n",
-        "| trained on | picture visible | no picture | gain |\n|---|---|---|---|",
+        f"{NUM_MASKS} masks each; gains of its own picture with the standard error over pictures.\n",
+        "| trained on | its own picture | another picture | no picture | gain over another | gain over none |",
+        "|---|---|---|---|---|---|",
         *rows,
-        "\n| trained on | | first | last |\n|---|---|---|---|",
+        "\n| trained on | | first step | last ten log lines |\n|---|---|---|---|",
         *falls,
         "",
     ]
