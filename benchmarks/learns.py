@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("recipe")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     where = provenance("python " + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
     recipe = load_recipe(args.recipe, args.overrides)
     start = time.process_time()

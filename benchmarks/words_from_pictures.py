@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/words_from_pictures"))
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("overrides", nargs="*")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     args.work.mkdir(parents=True, exist_ok=True)
     where, data = provenance("python " + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])), args.data.resolve()
     tokenizer = args.work / "tokenizer.json"
