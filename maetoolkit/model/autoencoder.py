@@ -93,10 +93,13 @@ class MaskedAutoencoder(nn.Module):
         predictions = self.predictions(features)
         scores = self.score(predictions, ready)
         loss, losses = self.objective(scores, ready.route.num_samples, totals, share)
+        own = None
         if self.sampler.learns:
             own = self.sampler.observe(ready.patches, ready.plan, self._token_losses(scores, ready))
-            loss = loss if own is None else loss + share * own
-        return Output(loss, losses, predictions, scores, ready.plan, ready.route)
+        if own is not None:
+            own = share * own
+            loss = loss + own
+        return Output(loss, losses, predictions, scores, ready.plan, ready.route, own)
 
     def cut(self, batch: Given, plan: MaskPlan | None = None, progress: float = 0.0) -> Ready:
         """Prepare and cut every field, and find or draw the plan; a field that is missing is wholly absent.

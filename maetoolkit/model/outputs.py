@@ -23,6 +23,7 @@ class Output:
     """A training pass: the loss to differentiate, every output's loss, and what they were made of.
 
     predictions and scores: output -> one row per target token, in the order of `route.target`.
+    masking: the part of the loss that is the mask sampler's own, where it learns.
     """
 
     loss: Float[Tensor, ""]
@@ -31,6 +32,7 @@ class Output:
     scores: Mapping[str, Score]
     plan: MaskPlan
     route: Route
+    masking: Float[Tensor, ""] | None = None
 
 
 @dataclass(frozen=True)

@@ -18,17 +18,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepLosses:
-    """The losses of one step as they are on the device: the total and each modality's, this rank's shares."""
+    """The losses of one step as they are on the device: the total and each modality's, this rank's shares.
+
+    masking: the part of the total that is the mask sampler's own; None where it does not learn.
+    """
 
     loss: Tensor
     losses: Mapping[str, Tensor]
+    masking: Tensor | None = None
 
     def read(self, ranks: Ranks) -> dict[str, float]:
         """`loss` and `loss/<modality>` of the whole step as numbers; waits for the device, sums over ranks."""
         import torch
 
-        names = ["loss", *(f"loss/{name}" for name in self.losses)]
-        stacked = torch.stack([self.loss, *self.losses.values()]).float()
+        parts = {"loss": self.loss} | {f"loss/{name}": value for name, value in self.losses.items()}
+        parts |= {} if self.masking is None else {"loss/(masking)": self.masking}  # no modality can have this name
+        names, stacked = list(parts), torch.stack([value.float() for value in parts.values()])
         return dict(zip(names, ranks.sum(stacked).tolist(), strict=True))
 
 
@@ -59,13 +64,14 @@ def compute_gradients(
     totals = total_counts(module, batches, ranks, progress)
     share = 1.0 / (len(batches) * ranks.world)
     given: dict[str, Any] = {} if totals is None else {"totals": totals, "share": share}
-    parts, losses, scores = [], [], []
+    parts, losses, scores, masking = [], [], [], []
     for number, batch in enumerate(batches, 1):
         with ranks.accumulating(model, last=number == len(batches)):
             with ranks.autocast():
                 output = model(batch, progress=progress, **given)
             ranks.backward(output.loss)
         parts.append(output.loss.detach())
+        masking += [] if output.masking is None else [output.masking.detach()]
         losses.append({name: value.detach() for name, value in output.losses.items()})
         scores.append(
             {name: map_tensors(score, lambda tensor: tensor.detach()) for name, score in output.scores.items()}
@@ -76,7 +82,10 @@ def compute_gradients(
     if bool(ranks.sum(bad.float())):
         raise blame(step, batches, losses, scores) if bool(bad) else elsewhere(step)
     summed = {name: torch.stack([part[name] for part in losses]).sum(0) for name in losses[0]}
-    return StepLosses(torch.stack(parts).sum(0), summed)
+    own = None
+    if module.sampler.learns:  # on all ranks, whatever their batches are, as the numbers are summed over them
+        own = torch.stack([torch.zeros_like(parts[0]), *masking]).sum(0)
+    return StepLosses(torch.stack(parts).sum(0), summed, own)
 
 
 def clip_gradients(module: Any, norm: float | None, batches: Sequence[Batch], step: int) -> None:

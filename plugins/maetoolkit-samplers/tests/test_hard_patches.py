@@ -24,6 +24,7 @@ from maetoolkit.randomness import Draw, generator
 from maetoolkit.testing import check_sampler
 from maetoolkit.testing.sequence import Numbers
 from maetoolkit.tokens import Batch, Field, Patches
+from maetoolkit.train.log import read_log
 from maetoolkit.train.loop import Trainer
 from maetoolkit.train.recipe import load_recipe
 from maetoolkit.train.run import Run, pretrain
@@ -220,6 +221,10 @@ def test_three_steps_and_three_more_are_six_to_the_bit_masks_included(
     assert len(masks["whole"]) == len(masks["halves"]) == 12
     assert all(torch.equal(a, b) for a, b in zip(masks["whole"], masks["halves"], strict=True))
     _same(whole, halves)
+    record = read_log(whole.path / "log.jsonl")[-1]
+    parts = [value for name, value in record.items() if name.startswith("loss/")]
+    assert record["loss/(masking)"] > 0
+    assert record["loss"] == pytest.approx(sum(parts), rel=1e-5)
     assert any(name.startswith("sampler.average.") for name in whole.model.state_dict())
 
 
