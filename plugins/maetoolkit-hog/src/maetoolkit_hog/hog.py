@@ -18,7 +18,7 @@ class HOG(TargetDescription):
     """How strong the gradient is in each of `bins` directions, per channel and cell of `cell` pixels.
 
     A direction and its opposite are one. Histograms are made on the whole image and each has unit length; a token's
-    features are those of its cells (MaskFeat, section 3.2). `patch` and `channels` are those of the entry whose
+    features are those of its cells (MaskFeat). `patch` and `channels` are those of the entry whose
     features these are: they say how wide the features are before anything is built.
     """
 
