@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 def describe(recipe: Recipe) -> Iterator[str]:
     """Lines for people: tokens per modality, visible and predicted tokens, parameters by part, operations."""
     modalities = recipe.modality_set
+    model, batch = shape_only(recipe)
     yield f"{'modality':<16}{'role':<8}{'tokens':>8}  values per token"
     for name, modality in modalities.items():
         source = modalities[modalities.source(name)]
-        content = " x ".join(str(number) for number in source.content)
+        shape = batch.targets[name].shape[2:] if name in batch.targets else source.content
+        content = " x ".join(str(number) for number in shape)
         yield f"{name:<16}{modality.role:<8}{source.num_tokens:>8}  {content}"
-    model, batch = shape_only(recipe)
     assert batch.plan is not None
     for title, flags in (("visible", batch.plan.visible), ("predicted", batch.plan.target)):
         counts = {name: int(chosen.sum()) for name, chosen in flags.items()}
@@ -55,10 +56,10 @@ def shape_only(recipe: Recipe) -> tuple[MaskedAutoencoder, Batch]:
         patches = {name: modalities[name].patchify(modalities[name].prepare(one)) for name, one in fields.items()}
     plan = sampler(Layout.of(modalities, fields), draw, patches=patches)
     taught = {name: t for name in modalities.outputs if (t := modalities[name].taught_by()) is not None}
-    features = {
-        name: torch.zeros(1, modalities[modalities.source(name)].num_tokens, teacher.width(model.encoder.dim))
-        for name, teacher in taught.items()
-    }
+    features = {}
+    for name, teacher in taught.items():
+        source = modalities[modalities.source(name)]
+        features[name] = torch.zeros(1, source.num_tokens, teacher.width(model.encoder.dim, source))
     return model, Batch(fields, draw.keys, draw, plan, model.router(plan), targets=features)
 
 

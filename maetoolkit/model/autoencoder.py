@@ -270,10 +270,8 @@ class MaskedAutoencoder(nn.Module):
         return {name: spread(mean, ready.route.target[name], shapes[name]) for name, mean in means.items()}
 
     def _content(self, name: str) -> tuple[int, ...]:
-        teacher = self.modalities[name].taught_by()
-        if teacher is not None:
-            return (teacher.width(self.encoder.dim),)
-        return self.modalities[self.modalities.source(name)].content
+        teacher, source = self.modalities[name].taught_by(), self.modalities[self.modalities.source(name)]
+        return source.content if teacher is None else (teacher.width(self.encoder.dim, source),)
 
     def _targets(self, name: str, ready: Ready) -> tuple[Tensor, Tensor | None, Tensor]:
         modality, patches, index = self.modalities[name], self._source(name, ready.patches), ready.route.target[name]

@@ -12,6 +12,7 @@ from pydantic import PositiveInt
 from maetoolkit.description import Description
 
 if TYPE_CHECKING:
+    from maetoolkit.modality import Modality
     from maetoolkit.model.autoencoder import MaskedAutoencoder
     from maetoolkit.model.teacher import Teacher
 
@@ -22,8 +23,11 @@ class TargetDescription(Description, ABC):
     """Settings of a teacher: what an output of type `features` should predict at the tokens of the entry it is `of`."""
 
     @abstractmethod
-    def width(self, encoder_dim: int) -> int:
-        """The width of the features, for a student of width `encoder_dim`; builds no weights."""
+    def width(self, encoder_dim: int, entry: Modality) -> int:
+        """The width of the features of the tokens of `entry`, for a student of width `encoder_dim`; builds no weights.
+
+        Raises ConfigError where there are none of such an entry.
+        """
 
     @abstractmethod
     def build(self, model: MaskedAutoencoder, entry: str) -> Teacher:
@@ -43,7 +47,7 @@ class TimmFeatures(TargetDescription):
     weights: str | None = None
     pretrained: bool = True
 
-    def width(self, encoder_dim: int) -> int:  # noqa: D102
+    def width(self, encoder_dim: int, entry: Modality) -> int:  # noqa: D102
         return _timm_width(self.name)
 
     def build(self, model: MaskedAutoencoder, entry: str) -> Teacher:  # noqa: D102
@@ -65,7 +69,7 @@ class Ema(TargetDescription):
     final_momentum: Momentum = 1.0
     layers: PositiveInt = 1
 
-    def width(self, encoder_dim: int) -> int:  # noqa: D102
+    def width(self, encoder_dim: int, entry: Modality) -> int:  # noqa: D102
         return encoder_dim
 
     def build(self, model: MaskedAutoencoder, entry: str) -> Teacher:  # noqa: D102

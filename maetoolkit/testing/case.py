@@ -136,7 +136,7 @@ class ModalityCase:
         teacher = self.modality.taught_by()
         assert teacher is not None
         draw = self.random("teacher", number)
-        return torch.as_tensor(draw.standard_normal((num, teacher.width(WIDTH)), np.float32))
+        return torch.as_tensor(draw.standard_normal((num, teacher.width(WIDTH, self.data)), np.float32))
 
     def model(self, decoder: DecoderDescription = DECODERS[0], ratio: float = 0.5) -> MaskedAutoencoder:
         """A tiny model whose weights depend on the seed alone; the global random state is left as it was."""

@@ -78,14 +78,14 @@ class TargetCase:
 @law(
     "features",
     why="The student's head is as wide as `width` says, and has a target for each of its tokens.",
-    see="case.teacher()(case.batch([0, 1, 2])).shape, case.description.width(24)",
+    see="case.teacher()(case.batch([0, 1, 2])).shape, case.description.width(24, case.modality)",
 )
 def features(case: TargetCase) -> None:
     """A teacher gives finite floating-point features (B, N, width), a row per token of its entry, that differ between
     samples and carry no gradient."""
     batch, student = case.batch([0, 1, 2]), case.student()
     found = case.teacher(student)(batch)
-    num, width = case.modality.layout(batch.fields["entry"])[1], case.description.width(WIDTH)
+    num, width = case.modality.layout(batch.fields["entry"])[1], case.description.width(WIDTH, case.modality)
     require(
         tuple(found.shape) == (3, num, width), f"features of shape {tuple(found.shape)}, expected {(3, num, width)}"
     )

@@ -199,7 +199,9 @@ def _truth(run: Run, subject: Subject, name: str, batch: Batch, source: Patches)
     taught = Subject(f"{subject.place}.teacher", "targets", description)
     with torch.no_grad():
         found = taught.call("the teacher", run.teachers[name], batch)
-    shape = (*source.present.shape, description.width(run.model.encoder.dim))
+    modalities = run.model.modalities
+    width = description.width(run.model.encoder.dim, modalities[modalities.source(name)])
+    shape = (*source.present.shape, width)
     good = isinstance(found, Tensor) and found.is_floating_point() and tuple(found.shape) == shape
     taught.expect("the teacher", good, f"floats {shape}: samples, tokens, `width`", found)
     return found

@@ -12,6 +12,7 @@ from maetoolkit.train.callbacks import Callback
 from maetoolkit.train.trial import Subject
 
 if TYPE_CHECKING:
+    from maetoolkit.modality import Modality
     from maetoolkit.train.recipe import Recipe
 
 
@@ -29,11 +30,8 @@ def check_build(recipe: Recipe) -> None:
         masking.expect("build", isinstance(sampler, MaskSampler), "a MaskSampler", sampler)
         decoder = _module(Subject("decoder", "decoders", recipe.decoder), "build", "dim", modalities, encoder.dim)
         for name in modalities.outputs:
-            subject, teacher = (
-                Subject(f"modalities.{name}", "modalities", modalities[name]),
-                modalities[name].taught_by(),
-            )
-            content = modalities[modalities.source(name)].content if teacher is None else (teacher.width(encoder.dim),)
+            subject = Subject(f"modalities.{name}", "modalities", modalities[name])
+            content = _content(subject, modalities[modalities.source(name)], encoder.dim)
             _module(subject, "build_head", "", decoder.dim, content)
         _module(Subject("objective", "objectives", recipe.objective), "build", "", modalities.outputs)
 
@@ -46,6 +44,18 @@ def build_callbacks(recipe: Recipe) -> list[Callback]:
         found.append(subject.call("build", description.build))
         subject.expect("build", isinstance(found[-1], Callback), "a Callback", found[-1])
     return found
+
+
+def _content(subject: Subject, source: Modality, dim: int) -> tuple[int, ...]:
+    """The shape of what an output's head predicts: one token's patch values, or its teacher's features of them."""
+    modality: Any = subject.description
+    teacher = modality.taught_by()
+    if teacher is None:
+        return source.content
+    taught = Subject(f"{subject.place}.teacher", "targets", teacher)
+    width = taught.call("width", teacher.width, dim, source)
+    taught.expect("width", isinstance(width, int) and width > 0, "a whole number above 0", width)
+    return (width,)
 
 
 def _module(subject: Subject, method: str, number: str, *given: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from maetoolkit.modality import Modality
 from maetoolkit.model.autoencoder import MaskedAutoencoder
 from maetoolkit.model.target import TargetDescription
 from maetoolkit.model.teacher import Teacher
@@ -20,7 +21,7 @@ class Projection(TargetDescription):
     dim: int = 8
     wrong: str = ""
 
-    def width(self, encoder_dim: int) -> int:
+    def width(self, encoder_dim: int, entry: Modality) -> int:
         return self.dim + (self.wrong == "wide")
 
     def build(self, model: MaskedAutoencoder, entry: str) -> Teacher:

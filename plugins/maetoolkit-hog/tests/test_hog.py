@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -113,7 +114,7 @@ def test_a_constant_image_has_no_gradient_and_a_ramp_has_one() -> None:
 @pytest.mark.parametrize(("cell", "num"), [(16, 27), (8, 108), ((16, 8), 54), (4, 432)])
 def test_a_token_has_the_histograms_of_its_own_cells(cell, num: int) -> None:
     description = HOG(cell=cell)
-    assert description.width(999) == num
+    assert description.width(999, RGB()) == num == 3 * description.width(999, Depth())
     pixels = np.zeros((1, 3, 32, 48), np.float32)
     pixels[0, :, 18:30, 34:46] = np.random.default_rng(0).random((3, 12, 12))  # the last of six tokens
     found = features(description, RGB(size=(32, 48)), torch.from_numpy(pixels))[0]
@@ -126,7 +127,7 @@ def test_a_token_has_the_histograms_of_its_own_cells(cell, num: int) -> None:
 
 
 def test_pixels_without_a_measurement_and_absent_tokens_have_no_vote() -> None:
-    description, entry = HOG(cell=4, patch=4, channels=1), Depth(size=(8, 12), patch=4, standardize=None)
+    description, entry = HOG(cell=4), Depth(size=(8, 12), patch=4, standardize=None)
     values = torch.from_numpy(np.random.default_rng(0).random((1, 1, 8, 12), np.float32) + 1)
     values[0, 0, 1, 5] = math.nan
     whole = features(description, entry, values)
@@ -148,22 +149,22 @@ def test_pixels_without_a_measurement_and_absent_tokens_have_no_vote() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (RGB(size=16, patch=8), r"teacher.patch: expected that of 'entry', 8, found \(16,\); set teacher.patch=8"),
-        (RGB(size=32, patch=(16, 8)), r"teacher.patch: expected that of 'entry', \[16, 8\], found \(16,\)"),
-        (Depth(size=32), "teacher.channels: expected that of 'entry', 1, found 3; set teacher.channels=1"),
-        (Semantic(size=32, num_classes=3), "hog needs images, and 'entry' is none; give features of another entry"),
-        (Numbers(length=5), "hog needs images, and 'entry' is none"),
+        (RGB(size=12, patch=4), r"a divisor of the patch of 4 x 4, found 8 x 8; set teacher\.cell=4$"),
+        (RGB(size=32, patch=(16, 4)), r"teacher\.cell: .* patch of 16 x 4, found 8 x 8; set teacher\.cell=\[8, 4\]$"),
+        (Depth(size=32, stride=4), r"patch of 4 x 4, found 8 x 8; set teacher\.cell=4$"),
+        (Semantic(size=32, num_classes=3), "hog needs images, and 'semantic' is none; give features of another entry"),
+        (Numbers(length=5), "hog needs images, and 'numbers' is none"),
     ],
 )
 def test_an_entry_that_it_cannot_be_of_is_refused(entry: Modality, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
+        HOG().width(16, entry)
+    with pytest.raises(ConfigError, match=message):
         TargetCase(HOG(), entry).teacher()
 
 
-def test_cells_that_do_not_fill_a_patch_are_refused() -> None:
-    with pytest.raises(ValueError, match="cell: 6 does not divide the patch of 16; use a divisor of 16"):
-        HOG(cell=6)
-    with pytest.raises(ValueError, match="cell: expected 1 or 2 numbers, found"):
+def test_cells_of_three_axes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected 1 or 2 numbers, found \[2, 2, 2\]; give height and width"):
         HOG(cell=(2, 2, 2))
 
 
@@ -175,6 +176,7 @@ def test_its_recipe_is_shown_trained_and_reported_by_the_command_line(tmp_path: 
     shown = runner.invoke(main, ["show", "maskfeat-hog-small", *changes])
     assert shown.exit_code == 0, shown.output
     assert "predicted tokens: 26 per sample" in shown.output
+    assert re.search(r"^hog +target +64  27$", shown.output, re.MULTILINE)
     done = runner.invoke(main, ["pretrain", "maskfeat-hog-small", *changes])
     assert done.exit_code == 0, done.output
     assert "failed" not in done.output

@@ -21,4 +21,4 @@ def depth() -> TargetCase:
     draw = generator("cases", "depth")
     values = draw.random((3, 1, 16, 24)) * (draw.random((3, 1, 16, 24)) < 0.75)
     entry = Depth(size=(16, 24), patch=(8, 12))
-    return TargetCase(HOG(cell=(4, 6), patch=(8, 12), channels=1), entry, torch.from_numpy(values).float())
+    return TargetCase(HOG(cell=(4, 6)), entry, torch.from_numpy(values).float())

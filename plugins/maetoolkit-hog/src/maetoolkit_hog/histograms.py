@@ -14,7 +14,6 @@ from einops import rearrange, reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from maetoolkit.errors import ConfigError
 from maetoolkit.modalities.grid import GridModality
 from maetoolkit.model.teacher import Teacher
 from maetoolkit.tokens import map_tensors
@@ -35,19 +34,8 @@ class Histograms(Teacher):
 
     def __init__(self, settings: HOG, modality: Modality, entry: str) -> None:
         super().__init__()
-        if not isinstance(modality, GridModality) or modality.num_axes != 2 or not modality.has_channels:
-            raise ConfigError(f"teacher: hog needs images, and {entry!r} is none; give features of another entry")
-        for name, wanted, found in (
-            ("channels", (settings.channels,), modality.content[:1]),
-            ("patch", both(settings.patch), modality.cell),
-        ):
-            if tuple(wanted) != tuple(found):
-                right = found[0] if len(set(found)) == 1 else list(found)
-                raise ConfigError(
-                    f"teacher.{name}: expected that of {entry!r}, {right}, found {getattr(settings, name)}; "
-                    f"set teacher.{name}={right}"
-                )
         self.settings, self.modality, self.entry = settings, modality, entry
+        self.num_cells = settings.num_cells(modality)
         self.register_buffer("place", torch.zeros(()), persistent=False)  # goes where the trainer puts the teacher
 
     def forward(self, batch: Batch) -> Float[Tensor, "B N D"]:
@@ -63,7 +51,7 @@ class Histograms(Teacher):
         if field.present.ndim == 2:
             known = known & self.modality.elements(field.present, grid)
         found = histograms(prepared.values.float(), known, self.settings.bins, both(self.settings.cell))
-        rows, columns = self.settings.num_cells
+        rows, columns = self.num_cells
         return rearrange(found, "b c (gh r) (gw s) k -> b (gh gw) (r s c k)", r=rows, s=columns)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import PositiveInt, model_validator
+from pydantic import PositiveInt, field_validator
 
-from maetoolkit.modalities.grid import Extent
+from maetoolkit.errors import ConfigError
+from maetoolkit.modalities.grid import Extent, GridModality
 from maetoolkit.model.target import TargetDescription
 
 if TYPE_CHECKING:
+    from maetoolkit.modality import Modality
     from maetoolkit.model.autoencoder import MaskedAutoencoder
     from maetoolkit.model.teacher import Teacher
 
@@ -18,39 +21,44 @@ class HOG(TargetDescription):
     """How strong the gradient is in each of `bins` directions, per channel and cell of `cell` pixels.
 
     A direction and its opposite are one. Histograms are made on the whole image and each has unit length; a token's
-    features are those of its cells (MaskFeat). `patch` and `channels` are those of the entry whose
-    features these are: they say how wide the features are before anything is built.
+    features are those of its cells (MaskFeat).
     """
 
     type: Literal["hog"] = "hog"
     bins: PositiveInt = 9
     cell: Extent = (8,)
-    patch: Extent = (16,)
-    channels: PositiveInt = 3
 
-    @model_validator(mode="after")
-    def _divides(self) -> HOG:
-        for name, extent in (("cell", self.cell), ("patch", self.patch)):
-            if len(extent) > 2:
-                raise ValueError(f"{name}: expected 1 or 2 numbers, found {list(extent)}")
-        rest = [(patch, cell) for patch, cell in zip(both(self.patch), both(self.cell), strict=True) if patch % cell]
-        for patch, cell in rest:
-            raise ValueError(f"cell: {cell} does not divide the patch of {patch}; use a divisor of {patch}")
-        return self
+    @field_validator("cell")
+    @classmethod
+    def _flat(cls, cell: tuple[int, ...]) -> tuple[int, ...]:
+        if len(cell) > 2:
+            raise ValueError(f"expected 1 or 2 numbers, found {list(cell)}; give height and width, or one for both")
+        return cell
 
-    @property
-    def num_cells(self) -> tuple[int, int]:
-        """Cells of a patch, down and across."""
-        (height, width), (down, across) = both(self.patch), both(self.cell)
+    def num_cells(self, entry: Modality) -> tuple[int, int]:
+        """Cells of a patch of `entry`, down and across.
+
+        Raises ConfigError where it is no image, or cells do not fill its patches.
+        """
+        if not isinstance(entry, GridModality) or entry.num_axes != 2 or not entry.has_channels:
+            kind = getattr(entry, "type", type(entry).__name__)
+            raise ConfigError(f"teacher: hog needs images, and {kind!r} is none; give features of another entry")
+        (height, width), (down, across) = entry.cell, both(self.cell)
+        if height % down or width % across:
+            fitting = [math.gcd(height, down), math.gcd(width, across)]
+            raise ConfigError(
+                f"teacher.cell: expected a divisor of the patch of {height} x {width}, found {down} x {across}; "
+                f"set teacher.cell={fitting[0] if len(set(fitting)) == 1 else fitting}"
+            )
         return height // down, width // across
 
-    def width(self, encoder_dim: int) -> int:
+    def width(self, encoder_dim: int, entry: Modality) -> int:
         """Numbers per token: one per cell, channel and bin."""
-        rows, columns = self.num_cells
-        return rows * columns * self.channels * self.bins
+        rows, columns = self.num_cells(entry)
+        return rows * columns * entry.content[0] * self.bins
 
     def build(self, model: MaskedAutoencoder, entry: str) -> Teacher:
-        """What computes them. Raises ConfigError where `entry` is no image of this patch and number of channels."""
+        """What computes them."""
         from maetoolkit_hog.histograms import Histograms
 
         return Histograms(self, model.modalities[entry], entry)
