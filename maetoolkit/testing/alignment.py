@@ -8,8 +8,8 @@ from torch import Tensor
 from maetoolkit.masking.plan import Layout
 from maetoolkit.testing.case import SUBJECT, WIDTH, ModalityCase
 from maetoolkit.testing.law import law, require
+from maetoolkit.testing.optimum import validity_is_kept
 from maetoolkit.testing.outcome import present_rows
-from maetoolkit.testing.score import validity_is_kept
 from maetoolkit.tokens import Field, Patches
 
 

@@ -20,8 +20,10 @@ from maetoolkit.testing.decoders import (
     samples_alone,
     shape,
 )
+from maetoolkit.testing.finite import finite
 from maetoolkit.testing.law import Law, Verdict, check
 from maetoolkit.testing.leak import no_leak
+from maetoolkit.testing.optimum import optimum
 from maetoolkit.testing.picture import picture
 from maetoolkit.testing.position import position
 from maetoolkit.testing.presence import presence
@@ -30,7 +32,6 @@ from maetoolkit.testing.roundtrip import round_trip
 from maetoolkit.testing.sampler_case import Budget, SamplerCase
 from maetoolkit.testing.sampler_keys import feedback, keyed, masking_round_trip, padding
 from maetoolkit.testing.samplers import budget, flags, in_place, present_only, targets
-from maetoolkit.testing.score import finite, optimum
 from maetoolkit.testing.source_case import SourceCase
 from maetoolkit.testing.source_reads import order as sample_order
 from maetoolkit.testing.source_reads import reading_is_pure, source_round_trip, workers

@@ -20,6 +20,7 @@ from maetoolkit.testing.sequence import Numbers
 from maetoolkit.tokens import Field
 
 MIDDLE = 0.4  # of the run: between the milestones of whatever is scheduled
+NUM_STEPS = 3  # after which a state that only workers' copies lack has shown itself
 
 
 @law(
@@ -115,7 +116,8 @@ def padding(case: SamplerCase) -> None:
 )
 def feedback(case: SamplerCase) -> None:
     """`observe` changes nothing and returns None or a finite loss of its own; only `after_step` may change the state,
-    and a plan after it survives saving and restoring the state. A sampler that returns a loss has `learns` true."""
+    and a plan after it survives saving and restoring the state. A sampler that returns a loss has `learns` true; plans
+    of one that neither learns nor needs content stay as they are, for workers draw them with copies of it."""
     sampler = case.sampler()
     plan = case.plan(None, MIDDLE, sampler)
     before = _state(sampler)
@@ -129,7 +131,12 @@ def feedback(case: SamplerCase) -> None:
     _same_state(before, _state(sampler), "`observe`")
     for what, expected, found in _pairs(plan, case.plan(None, MIDDLE, sampler)):
         require(torch.equal(expected, found), f"{what} differs after `observe`; only `after_step` may change anything")
-    sampler.after_step()
+    for _ in range(1 if sampler.at_the_model else NUM_STEPS):
+        sampler.after_step()
+    if not sampler.at_the_model:
+        copies = "workers draw plans with a copy that no step reaches; set `learns` or `needs_content`"
+        for what, expected, found in _pairs(plan, case.plan(None, MIDDLE, sampler)):
+            require(torch.equal(expected, found), f"{what} differs after `after_step`, but {copies}")
     if isinstance(sampler, nn.Module):
         other = replace(case, seed=case.seed + 1).sampler()
         assert isinstance(other, nn.Module)

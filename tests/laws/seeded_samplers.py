@@ -34,7 +34,7 @@ class Halves(Masking):
 
 class HalvesSampler(MaskSampler):
     def __init__(self, settings: Halves) -> None:
-        self.settings, self.needs_content = settings, settings.needs_content
+        self.settings, self.needs_content, self.num_steps = settings, settings.needs_content, 0
         if settings.wrong == "no pickle":
             self.draw = lambda: 0
 
@@ -57,6 +57,8 @@ class HalvesSampler(MaskSampler):
             numbers = draw.uniform(name, present.shape[1])
             if wrong == "order":
                 numbers = np.arange(present.size).reshape(present.shape) % 3 / 3
+            elif wrong == "counts steps":
+                numbers = draw.uniform(f"{name} {self.num_steps}", present.shape[1])
             elif wrong == "batch size":
                 numbers = generator(len(layout), name).random(present.shape)
             elif wrong == "torch":
@@ -73,6 +75,9 @@ class HalvesSampler(MaskSampler):
                 visible[name][:] = present
         plan = complete(layout, visible, self.settings.score, self.settings.in_place)
         return _spoilt(plan, wrong, layout)
+
+    def after_step(self) -> None:
+        self.num_steps += 1
 
 
 def _spoilt(plan: MaskPlan, wrong: str, layout: Layout) -> MaskPlan:
@@ -152,6 +157,7 @@ BROKEN: list[tuple[str, str, str, dict[str, bool]]] = [
     ("feedback", "learns at once", "`observe` changes shift", {}),
     ("feedback", "learns in silence", "`learns` is false", {}),
     ("feedback", "learns unsaved", "after the state was saved and restored", {}),
+    ("feedback", "counts steps", "differs after `after_step`, but workers draw plans with a copy", {}),
     ("feedback", "learns per token", "expected None or a loss without axes", {}),
     ("round trip", "no pickle", "pickle", {}),
 ]

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 import seeded_decoders
+import seeded_losses as s
 import seeded_modalities as m
 import seeded_modalities_too as n
 import seeded_samplers
 import seeded_sources
 import seeded_targets
-from irregular import Spectra, spectrum
+from irregular import Spectra, cloud, spectrum
 from torch import Tensor
 
+from maetoolkit.modality import Modality
 from maetoolkit.model.autoencoder import MaskedAutoencoder
 from maetoolkit.model.decoder import DecoderDescription
 from maetoolkit.testing import (
@@ -64,6 +66,16 @@ MODALITIES: list[tuple[str, type, str, Examples | None]] = [
     ("optimum", m.OtherIdeal, "the ideal prediction", None),
     ("optimum", m.RewardsSize, "the ideal prediction", None),
     ("optimum", m.IgnoresValidity, "not `valid` count", None),
+    ("optimum", s.LearnsNothing, "has no gradient in any prediction", None),
+    ("optimum", s.Detaches, "has no gradient in the prediction", None),
+    ("optimum", s.LearnsTheOpposite, "a small step against the gradient does not lower the loss", None),
+    ("optimum", s.LearnsOneToken, "the loss of 11 of 12 tokens has no gradient", None),
+    ("optimum", s.DoublesItsPictures, "`to_values` of the ideal prediction gives", None),
+    ("optimum", s.NextLabel, "`to_values` of the ideal prediction gives", numbers),
+    ("optimum", s.MovesItsPoints, "`to_values` of the ideal prediction gives", cloud),
+    ("optimum", s.OtherCodes, "`to_values` of the ideal prediction gives", None),
+    ("optimum", s.SureOfAll, "expected numbers in [0, 1]", None),
+    ("optimum", s.SurePerChannel, "`confidence` has shape (12, 2)", None),
     ("finite", m.DividesByNothing, "no valid element", None),
     ("finite", m.DividesByDeviation, "all values 0", None),
     ("finite", n.KeepsNaN, "loss nan with ordinary values", n.measured_in_part),
@@ -102,6 +114,19 @@ def caught(laws: tuple[Law[Any], ...], name: str, case: object, found: str) -> s
 )
 def test_modalities_are_caught(law: str, modality: type, found: str, examples: Examples | None) -> None:
     caught(MODALITY_LAWS, law, ModalityCase(modality(), examples=examples), found)
+
+
+def test_pictures_that_are_still_standardised_are_caught() -> None:
+    case = ModalityCase(s.ForgetsTheSpread(), source=m.Small())
+    caught(MODALITY_LAWS, "optimum", case, "`to_values` of the ideal prediction")
+
+
+@pytest.mark.parametrize(
+    ("modality", "examples"), [(s.TurnsItsPoints(), cloud), (s.Codes(), None)], ids=["set", "codes"]
+)
+def test_targets_that_hold_less_than_the_values_are_no_bug(modality: Modality, examples: Examples | None) -> None:
+    case = ModalityCase(modality, examples=examples)
+    assert all(law(case).held is not False for law in MODALITY_LAWS)
 
 
 @pytest.mark.parametrize(
