@@ -294,7 +294,7 @@ def _explain(manager: pluggy.PluginManager, plugin: object, error: pluggy.Plugin
     known = [f"{PROJECT}_{kind}" for kind in HOOKS]
     for name in dir(plugin):
         if name not in known and manager.parse_hookimpl_opts(plugin, name) is not None:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            return f"{name} is marked as a hook but there is no such hook; {hint}hooks: {', '.join(known)}"
-    return str(error).replace("\n", " ")
+            near = "".join(f"did you mean {each}? " for each in get_close_matches(name, known, n=1))
+            return f"{name} is marked as a hook but there is no such hook; {near}hooks: {', '.join(known)}"
+    taking = [f"{name}{s}" for name in known if (s := inspect.signature(getattr(plugin, name, object))).parameters]
+    return f"{taking[0]}: hooks take no arguments" if taking else str(error).replace("\n", " ")

@@ -11,25 +11,30 @@ import importlib
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from typing import Any, Protocol
 
 from maetoolkit.errors import ConfigError
 from maetoolkit.hookspecs import API, KINDS, PROJECT, hooks
 from maetoolkit.plugins.kinds import BLOCK, Plugin, Registry
-from maetoolkit.plugins.limit import NotFinishedError, PluginThread, time_limit, within
+from maetoolkit.plugins.limit import InterruptingError, NotFinishedError, PluginThread, time_limit, within
 from maetoolkit.plugins.offers import checked
-from maetoolkit.plugins.version import declared, refusal
+from maetoolkit.plugins.surroundings import kept
+from maetoolkit.plugins.version import DECLARED, declared, refusal
 
 ALLOW = "MAETOOLKIT_PLUGINS"
 
 
 class Entry(Protocol):
-    """What the loader needs of an entry point: its name, its distribution, and a way to load it."""
+    """What the loader needs of an entry point: its name, module, distribution, and a way to load it."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
+    @property
+    def value(self) -> str: ...  # noqa: D102
     @property
     def dist(self) -> Any: ...  # noqa: D102
     def load(self) -> Any: ...  # noqa: D102
@@ -90,12 +95,19 @@ def _builtin() -> Plugin:
 
 
 def _load(entry: Entry, seconds: float) -> Plugin:
+    """Import one plugin and call its hooks, and put back what it changed meanwhile."""
+    with kept() as changed:
+        plugin = _alone(entry, seconds)
+    return replace(plugin, changed=tuple(changed))
+
+
+def _alone(entry: Entry, seconds: float) -> Plugin:
     """Import one plugin and call its hooks; whatever it raises, even SystemExit, is kept as the reason."""
     distribution, number = _distribution(entry)
     api, offers, light = "", dict[str, Mapping[str, Any]](), "torch" not in sys.modules
     try:
         plugin = within(seconds, "importing", entry.load)
-        versions = declared(plugin)
+        versions = within(seconds, f"looking up {DECLARED}", partial(declared, plugin))
         if versions is not None:
             api = "-".join(str(each) for each in dict.fromkeys(versions))
             if problem := refusal(versions, distribution):
@@ -107,12 +119,13 @@ def _load(entry: Entry, seconds: float) -> Plugin:
                 offers[kind] = Later(
                     f"{entry.name} ({distribution} {number}): {PROJECT}_{kind}", partial(_called, kind, hook)
                 )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # the user's; a plugin's is an InterruptingError
         raise
-    except NotFinishedError as error:
-        return Plugin(entry.name, distribution, number, "broken", str(error), api=api)
     except BaseException as error:  # a plugin may raise anything; the others must not notice
-        return Plugin(entry.name, distribution, number, "broken", _told(error), api=api)
+        ours = isinstance(error, NotFinishedError | InterruptingError)
+        reason = (str(error) if ours else _told(error)) + _place(entry, error)
+        remedy = f"upgrade or uninstall it, or set {BLOCK}={entry.name}"
+        return Plugin(entry.name, distribution, number, "broken", reason, api=api, remedy=remedy)
     return Plugin(entry.name, distribution, number, "loaded", "", offers, api, light and "torch" in sys.modules)
 
 
@@ -130,7 +143,7 @@ class Later(Mapping[str, Any]):
     def _found(self) -> dict[str, Any]:
         try:
             return self._ask()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(f"plugin {self._what} failed: {_told(error)}") from error
 
     def __getitem__(self, name: str) -> Any:
@@ -146,6 +159,17 @@ class Later(Mapping[str, Any]):
 def _told(error: BaseException) -> str:
     """An error in one line."""
     return " ".join(f"{type(error).__name__}: {error}".strip().rstrip(":").split())
+
+
+def _place(entry: Entry, error: BaseException) -> str:
+    """Where in the plugin's own code an error came up, as ` (file:line)`; empty where it was not in there."""
+    package = entry.value.partition(":")[0].strip().partition(".")[0]
+    found = [
+        f" ({frame.f_code.co_filename}:{line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == package
+    ]
+    return found[-1] if found else ""
 
 
 def _distribution(entry: Entry) -> tuple[str, str]:

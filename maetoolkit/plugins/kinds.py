@@ -28,6 +28,8 @@ class Plugin:
 
     api: the version of the plugin API that it declares, as text; empty where it declares none.
     heavy: loading it imported torch, which makes every command wait for seconds.
+    changed: what of the process it had changed as it was loaded, and was put back.
+    remedy: what to do where it is broken, if the reason does not say.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Plugin:
     offers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     api: str = ""
     heavy: bool = False
+    changed: tuple[str, ...] = ()
+    remedy: str = ""
 
     @property
     def builtin(self) -> bool:
@@ -104,8 +108,13 @@ class Kind(Mapping[str, T], Generic[T]):
             return f"{singular(self.kind)} {name!r} is offered by {both}; {remedy}"
         near = get_close_matches(name, self, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
+        unknown, there = f"unknown {singular(self.kind)} {name!r}", f"there are: {', '.join(self)}"
         lost = [f"{p.owner} is {p.status}: {p.reason}" for p in self._plugins if p.status != "loaded"]
-        return "; ".join([f"unknown {singular(self.kind)} {name!r}", f"{hint}there are: {', '.join(self)}", *lost])
+        if self.kind != "recipes":
+            return "; ".join([unknown, hint + there, *lost])
+        if lost:  # whose recipes have names of their own, so that one like it is not what was meant
+            return "; ".join([unknown, *lost, there])
+        return f"{unknown}; {hint}a plugin that offers it may not be installed; {there}"
 
 
 class Registry:
@@ -129,8 +138,17 @@ class Registry:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """One line per plugin that cannot be used or holds all others up, and per name with two owners."""
-        broken = [f"{p.owner}: {p.reason}" for p in self.plugins if p.status in ("broken", "missing")]
+        """One line per plugin that cannot be used or troubles all others, and per name with two owners."""
+        broken = [
+            f"{p.owner}: {p.reason}" + (f"; {p.remedy}" if p.remedy else "")
+            for p in self.plugins
+            if p.status in ("broken", "missing")
+        ]
+        broken += [
+            f"{p.owner}: loading it changed {' and '.join(p.changed)}, which it must not; put back as it was"
+            for p in self.plugins
+            if p.changed
+        ]
         broken += [
             f"{p.owner}: loading it imports torch, which makes every command slow; import it in methods"
             for p in self.plugins

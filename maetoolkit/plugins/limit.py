@@ -17,6 +17,10 @@ class NotFinishedError(TimeoutError):
     """A plugin took longer than it may."""
 
 
+class InterruptingError(RuntimeError):
+    """A plugin raised KeyboardInterrupt, which says nothing of the user: theirs is raised in the main thread."""
+
+
 class PluginThread(threading.Thread):
     """Runs one function and keeps what it returned or raised; a daemon, so that the interpreter can end without it."""
 
@@ -35,12 +39,18 @@ class PluginThread(threading.Thread):
 
 
 def within(seconds: float, what: str, function: Callable[[], Any]) -> Any:
-    """What a function returns or raises. Raises NotFinishedError where it is not done after so many seconds."""
+    """What a function returns or raises. Raises NotFinishedError where it is not done after so many seconds.
+
+    Its KeyboardInterrupt becomes an InterruptingError, so that one that comes out of here is the user's.
+    """
     thread = PluginThread(function)
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
         raise NotFinishedError(f"did not finish {what} within {seconds:g} s ({TIMEOUT} sets another limit)")
+    if isinstance(thread.error, KeyboardInterrupt):
+        interrupting = InterruptingError("raised KeyboardInterrupt")
+        raise interrupting.with_traceback(thread.error.__traceback__) from None
     if thread.error is not None:
         raise thread.error
     return thread.value

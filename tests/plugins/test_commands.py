@@ -71,7 +71,9 @@ def test_the_list_says_who_offers_what_for_which_api_and_what_is_wrong(install):
     assert "  modalities  heat" in lines
     assert "bad  (bad-dist 2.0)  loaded" in lines
     assert "crash  (crash-dist 3.0)  broken" in lines
-    assert "  plugin 'crash' (crash-dist 3.0): ImportError: no lidar" in lines
+    remedy = "upgrade or uninstall it, or set MAETOOLKIT_BLOCK=crash"
+    assert f"  plugin 'crash' (crash-dist 3.0): ImportError: no lidar; {remedy}" in lines
+    assert done.output.count(remedy) == 1
 
 
 def test_the_list_is_one_json_document_too(install):
@@ -83,7 +85,8 @@ def test_the_list_is_one_json_document_too(install):
     assert by_name["good"]["offers"] == {"modalities": ["heat"]}
     assert (by_name["good"]["api"], by_name["bad"]["api"]) == ("1-2", None)
     assert by_name["crash"]["reason"] == "ImportError: no lidar"
-    assert told["problems"] == ["plugin 'crash' (crash-dist 3.0): ImportError: no lidar"]
+    (problem,) = told["problems"]
+    assert problem.startswith("plugin 'crash' (crash-dist 3.0): ImportError: no lidar; upgrade or uninstall it")
 
 
 @pytest.mark.parametrize("name", ["good", "good-dist"])

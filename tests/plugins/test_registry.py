@@ -17,6 +17,7 @@ from maetoolkit.errors import ConfigError
 from maetoolkit.hookspecs import HOOKS, KINDS, Hooks
 from maetoolkit.modalities.image import RGB
 from maetoolkit.plugins import hookimpl, installed, load, registry
+from maetoolkit.plugins.limit import PluginThread
 from maetoolkit.train.check import checked
 from maetoolkit.train.recipe import load_recipe, recipe_type, schema
 from maetoolkit.train.resolve import resolve
@@ -73,7 +74,12 @@ HOSTILE = {
     "recipe": (offering("recipes", {"r": "/no/such/file.yaml"}), "expected the path of a YAML file"),
     "command": (offering("commands", {"c": print}), "expected a click.Command"),
     "misspelt": (lambda: module(maetoolkit_modality=lambda: {}), "did you mean maetoolkit_modalities?"),
-    "arguments": (lambda: module(maetoolkit_modalities=lambda registry: {}), "registry"),
+    "arguments": (
+        lambda: module(maetoolkit_modalities=lambda registry: {}),
+        "TypeError: maetoolkit_modalities(registry): hooks take no arguments",
+    ),
+    "interrupt": (raising(KeyboardInterrupt()), "raised KeyboardInterrupt"),
+    "interrupt late": (lambda: module(maetoolkit_sources=raising(KeyboardInterrupt())), "raised KeyboardInterrupt"),
     "inside": (lambda: module(maetoolkit_sources=lambda: 1 / 0), "ZeroDivisionError"),
     "too new": (lambda: module(MAETOOLKIT_API=2), "is made for plugin API 2, this maetoolkit has API 1; pip install"),
     "newer": (
@@ -93,14 +99,19 @@ def test_a_broken_plugin_is_named_with_its_reason_and_disturbs_nobody(name, monk
     bad = next(plugin for plugin in known.plugins if plugin.name == "bad")
     assert bad.status == "broken"
     assert reason in bad.reason
-    assert known.problems == (f"plugin 'bad' (bad-dist 0.3): {bad.reason}",)
+    remedy = "" if "pip install" in reason else "; upgrade or uninstall it, or set MAETOOLKIT_BLOCK=bad"
+    assert known.problems == (f"plugin 'bad' (bad-dist 0.3): {bad.reason}{remedy}",)
     assert known.modalities["thermal"] is Thermal
     assert checked(resolve({"steps": 1, "modalities": {"heat": {"type": "thermal"}}}, [], known), known)
 
 
-def test_an_interrupt_is_not_swallowed():
+def test_the_users_interrupt_is_not_swallowed(monkeypatch):
+    def interrupted(thread, timeout=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PluginThread, "join", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        load([Entry("bad", raising(KeyboardInterrupt()))])
+        load([GOOD])
 
 
 def test_built_ins_come_through_the_same_hooks():
