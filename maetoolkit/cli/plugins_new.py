@@ -75,7 +75,7 @@ def _words(name: str) -> dict[str, str]:
     """The forms that a name takes in a package. Raises ConfigError where it cannot be one."""
     from importlib_metadata import version
 
-    from maetoolkit.hookspecs import API
+    from maetoolkit.hookspecs import API, PROJECT
 
     short = name.removeprefix("maetoolkit-").removeprefix("maetoolkit_")
     if not _NAME.fullmatch(short) or len(short) > 24:
@@ -85,6 +85,7 @@ def _words(name: str) -> dict[str, str]:
         )
     snake, short = short.replace("-", "_"), short.replace("_", "-")
     taken_by = "Python" if keyword.iskeyword(snake) or keyword.issoftkeyword(snake) else _used_by_torch(snake)
+    taken_by = snake if snake == PROJECT else taken_by
     if taken_by:
         raise ConfigError(f"{name!r} cannot be a plugin's name, as {taken_by} uses it; choose another")
     camel = "".join(word[0].upper() + word[1:] for word in short.split("-"))

@@ -72,7 +72,23 @@ def test_the_package_is_found_loaded_and_checked_against_the_recipe_rules(tmp_pa
 
 @pytest.mark.parametrize(
     "name",
-    ["", "Signal", "9lives", "a b", "a--b", "-a", "a-", "../up", "a/b", "x" * 25, "ünï", "import", "match", "values"],
+    [
+        "",
+        "Signal",
+        "9lives",
+        "a b",
+        "a--b",
+        "-a",
+        "a-",
+        "../up",
+        "a/b",
+        "x" * 25,
+        "ünï",
+        "import",
+        "match",
+        "values",
+        "maetoolkit",
+    ],
 )
 def test_a_name_that_cannot_be_one_is_refused_and_nothing_is_written(tmp_path, name):
     done = CliRunner().invoke(main, ["plugins", "new", "--into", str(tmp_path), "--", name])
@@ -114,6 +130,17 @@ def test_a_name_may_be_given_as_that_of_its_distribution_and_may_be_that_of_a_cl
     assert write("maetoolkit-heart_beat", "modality", tmp_path).name == "maetoolkit-heart-beat"
     package = write("field", "modality", tmp_path)
     assert "class FieldPlugin(GridModality)" in (package / "src/maetoolkit_field/modality.py").read_text()
+
+
+@pytest.mark.parametrize("name", ["x", "heart-beat", "signals-of-24-letters-ab"])
+def test_the_comments_on_the_commands_stand_below_each_other(tmp_path, name):
+    lines = (write(name, "modality", tmp_path) / "README.md").read_text().splitlines()
+    assert "```" in lines
+    columns = {line.index(" # ") for line in lines if " # " in line}
+    assert len(columns) == 1
+    assert sum(" # " in line for line in lines) == 4
+    assert lines[lines.index("```") + 1].startswith("pip install -e .")
+    assert f"maetool plugins check {name} " in "\n".join(lines)
 
 
 def test_a_folder_that_cannot_be_written_in_is_named(tmp_path, monkeypatch):
