@@ -116,6 +116,8 @@ def test_a_tokenizer_is_not_replaced_without_saying_so(corpus: Path, tmp_path) -
             1,
             "latin.txt: expected UTF-8 text, found byte 0xe9 on line 2",
         ),
+        (["--out", "t.json", "photo.png"], 1, "photo.png: is not a text file; expected UTF-8 text"),
+        (["--out", "t.json", "wide.txt"], 1, "convert the file to UTF-8"),
         (["--out", "t.json", "--vocab-size", "4", "good.txt"], 2, "--vocab-size: 4 cannot hold the"),
         (["--out", "t.json", "--vocab-size", "200", "--kind", "bpe", "good.txt"], 2, "cannot hold the 256 letters"),
         (["--out", "t.model", "good.txt"], 2, "expected a name that ends in .json or .txt, found 't.model'"),
@@ -128,6 +130,8 @@ def test_what_cannot_work_is_one_message(arguments, code: int, message: str, tmp
     Path("empty").mkdir()
     Path("blank.txt").write_text(" \n\n")
     Path("good.txt").write_text("a good dog\n")
+    Path("photo.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    Path("wide.txt").write_text("a good dog\n", encoding="utf-16")
     Path("latin.txt").write_bytes("a dog\nl'été\n".encode("latin-1"))
     found = run(*arguments)
     assert found.exit_code == code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,12 +51,21 @@ def lines_of(files: Iterable[Path]) -> Iterator[str]:
                     if text:
                         yield text
         except UnicodeDecodeError as error:
+            if _is_binary(file):
+                raise DataError(f"{file}: is not a text file; expected UTF-8 text") from None
             byte = error.object[error.start]
             raise DataError(
                 f"{file}: expected UTF-8 text, found byte 0x{byte:02x} on line {number}; convert the file to UTF-8"
             ) from None
         except OSError as error:
             raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def _is_binary(file: Path) -> bool:
+    """Whether a file has zero bytes near its beginning, as pictures and archives do; so has UTF-16, which is text."""
+    with file.open("rb") as stream:
+        head = stream.read(8192)
+    return b"\0" in head and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE))
 
 
 def train(
