@@ -30,6 +30,9 @@ says which it works with. A plugin for other versions is refused by name, and so
 interpreter, takes longer than `MAETOOLKIT_PLUGIN_TIMEOUT` seconds (10) or returns something else than what is said
 here; all others work on. A name that two plugins offer belongs to neither, one of a built-in stays the built-in's.
 
+What a plugin prints as it is loaded goes to standard error. `sys.stdout`, `sys.stderr` and the working directory are
+put back after it, and `maetool plugins` names one that changed them.
+
 `maetool plugins new NAME` writes a package that works; `maetool plugins check NAME` tries what one offers.
 """
 
