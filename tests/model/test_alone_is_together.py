@@ -17,7 +17,7 @@ from maetoolkit.masking import Dirichlet, Share
 from maetoolkit.masking.sampler import Masking
 from maetoolkit.modality import ModalitySet
 from maetoolkit.model.autoencoder import MaskedAutoencoder
-from maetoolkit.model.objective import WeightedSum
+from maetoolkit.model.objective import Reduction, WeightedSum
 from maetoolkit.model.outputs import Output
 from maetoolkit.randomness import Draw, generator
 from maetoolkit.tokens import Batch, Field
@@ -52,24 +52,22 @@ def mixture(seed: int) -> dict[str, Field]:
     return made
 
 
-def batch_of(given: Mapping[str, Field], samples: list[int], seed: int) -> Batch:
+def batch_of(given: Mapping[str, Field], samples: list[int], seed: int, weight: Tensor | None = None) -> Batch:
     keys = [f"sample {seed} {i}" for i in samples]
-    return Batch(rows(given, samples), tuple(keys), Draw.of(7, keys))
+    own = None if weight is None else weight[samples]
+    return Batch(rows(given, samples), tuple(keys), Draw.of(7, keys), weight=own)
 
 
-def run(built: MaskedAutoencoder, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
+def run(built: MaskedAutoencoder, batch: Batch, **totals: object) -> tuple[Output, dict[str, Tensor]]:
     built.zero_grad()
-    output = built(batch)
+    output = built(batch, **totals)
     output.loss.backward()
     found = {name: p.grad.clone() for name, p in built.named_parameters() if p.grad is not None}
     return output, found
 
 
 def close(found: Tensor, expected: Tensor, what: str) -> None:
-    scale = max(1.0, float(expected.detach().abs().max())) if expected.numel() else 1.0
-    torch.testing.assert_close(
-        found / scale, expected / scale, rtol=1e-5, atol=1e-5, msg=lambda text: f"{what}: {text}"
-    )
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5, msg=lambda text: f"{what}: {text}")
 
 
 @pytest.mark.parametrize("part", [0, 1, *(pytest.param(part, marks=pytest.mark.slow) for part in range(2, 10))])
@@ -90,6 +88,26 @@ def test_two_hundred_mixtures_give_every_sample_what_it_gets_alone(part: int) ->
         close(together.loss, torch.stack(losses).mean(), f"loss of mixture {seed}")
         for name, value in gradient.items():
             close(value, summed.get(name, torch.zeros_like(value)), f"gradient of {name}, mixture {seed}")
+
+
+@pytest.mark.parametrize("reduction", ["per_sample", "per_sample_all", "pooled"])
+@pytest.mark.parametrize("seed", range(4))
+def test_weighted_samples_alone_add_up_to_the_mixture_by_the_totals_of_all(reduction: Reduction, seed: int) -> None:
+    decoder, sampler = CASES[seed]
+    objective = WeightedSum(reduction=reduction, weights={"rgb": 2.0, "words": 0.5})
+    built, given = model(decoder, objective, SAMPLERS[sampler], seed, entries()), mixture(3000 + seed)
+    weight = torch.from_numpy(generator("weights", seed).uniform(0.2, 3, NUM_SAMPLES).astype(np.float32))
+    together, gradient = run(built, batch_of(given, list(range(NUM_SAMPLES)), seed, weight))
+    single = [batch_of(given, [sample], seed, weight) for sample in range(NUM_SAMPLES)]
+    counts = [built.count(batch) for batch in single]
+    totals = {name: torch.stack([count[name] for count in counts]).sum() for name in counts[0]}
+    alone = [run(built, batch, totals=totals, share=1 / NUM_SAMPLES) for batch in single]
+    close(together.loss, torch.stack([output.loss for output, _ in alone]).sum(), "loss")
+    for name, loss in together.losses.items():
+        close(loss, torch.stack([output.losses[name] for output, _ in alone]).sum(), f"loss of {name}")
+    for name, value in gradient.items():
+        own = [found.get(name, torch.zeros_like(value)) for _, found in alone]
+        close(value, torch.stack(own).sum(0), f"gradient of {name}")
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -127,7 +145,7 @@ def test_a_sample_with_nothing_present_is_refused_by_name() -> None:
         n: Field(f.values, f.present & torch.tensor([True, False, True]).view(-1, *[1] * (f.present.ndim - 1)))
         for n, f in given.items()
     }
-    with pytest.raises(ValueError, match=r"'sample 5 1' has nothing present; expected at least one of rgb, depth"):
+    with pytest.raises(ValueError, match=r"'sample 5 1' has nothing present .*; expected at least one of rgb, depth"):
         built(batch_of(empty, [0, 1, 2], 5))
 
 
