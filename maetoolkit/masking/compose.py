@@ -43,7 +43,7 @@ class Composition(Masking, ABC):
     def check(self, modalities: ModalitySet) -> None:  # noqa: D102
         for path, part, names in self.parts():
             try:
-                part.check(modalities if names is None else among(modalities, names))
+                part.check(modalities if names is None else modalities.only(names))
             except ValueError as error:
                 key, separator, rest = str(error).partition(": ")
                 is_key = separator and all(word.isidentifier() for word in key.split("."))
@@ -53,25 +53,14 @@ class Composition(Masking, ABC):
         return self.composed([part.build() for _, part, _ in self.parts()])
 
     def build_for(self, modalities: ModalitySet) -> MaskSampler:  # noqa: D102
-        return self.composed(
-            [
-                part.build_for(modalities if names is None else among(modalities, names))
-                for _, part, names in self.parts()
-            ]
-        )
+        parts = [
+            part.build_for(modalities if names is None else modalities.only(names)) for _, part, names in self.parts()
+        ]
+        return self.composed(parts, modalities)
 
     @abstractmethod
-    def composed(self, parts: list[MaskSampler]) -> ComposedSampler:
-        """The sampler, made of those of its parts."""
-
-
-def among(modalities: ModalitySet, names: Collection[str]) -> ModalitySet:
-    """The modalities without the other inputs and what is of them; all where nothing would be predicted."""
-    others = [name for name in modalities.inputs if name not in names]
-    try:
-        return modalities.only([name for name in modalities.fields if name not in others])
-    except ValueError:
-        return modalities
+    def composed(self, parts: list[MaskSampler], modalities: ModalitySet | None = None) -> ComposedSampler:
+        """The sampler, made of those of its parts; `modalities` is what they were built for, where that is known."""
 
 
 class Each(Composition):
@@ -93,7 +82,9 @@ class Each(Composition):
             )
         super().check(modalities)
 
-    def composed(self, parts: list[MaskSampler]) -> ComposedSampler:  # noqa: D102
+    def composed(  # noqa: D102
+        self, parts: list[MaskSampler], modalities: ModalitySet | None = None
+    ) -> ComposedSampler:
         from maetoolkit.masking.composed import EachSampler
 
         return EachSampler(self, parts)
@@ -117,7 +108,9 @@ class Restrict(Composition):
         check_names("entries", dict.fromkeys(self.entries, 0.0), modalities)
         super().check(modalities)
 
-    def composed(self, parts: list[MaskSampler]) -> ComposedSampler:  # noqa: D102
+    def composed(  # noqa: D102
+        self, parts: list[MaskSampler], modalities: ModalitySet | None = None
+    ) -> ComposedSampler:
         from maetoolkit.masking.composed import RestrictSampler
 
         return RestrictSampler(self, parts)
@@ -139,7 +132,9 @@ class Union(Composition):
         for number, part in enumerate(self.samplers):
             yield f"samplers.{number}", part, None
 
-    def composed(self, parts: list[MaskSampler]) -> ComposedSampler:  # noqa: D102
+    def composed(  # noqa: D102
+        self, parts: list[MaskSampler], modalities: ModalitySet | None = None
+    ) -> ComposedSampler:
         from maetoolkit.masking.composed import UnionSampler
 
         return UnionSampler(self, parts)
@@ -170,7 +165,9 @@ class Conditional(Composition):
         check_names("probabilities", dict(self.probabilities), modalities)
         super().check(modalities)
 
-    def composed(self, parts: list[MaskSampler]) -> ComposedSampler:  # noqa: D102
+    def composed(  # noqa: D102
+        self, parts: list[MaskSampler], modalities: ModalitySet | None = None
+    ) -> ComposedSampler:
         from maetoolkit.masking.composed import ConditionalSampler
 
         return ConditionalSampler(self, parts)
@@ -236,10 +233,12 @@ class Schedule(Composition):
             except ValueError as error:
                 raise ValueError(f"phases.{number}.to: {error}") from None
 
-    def composed(self, parts: list[MaskSampler]) -> ComposedSampler:  # noqa: D102
+    def composed(  # noqa: D102
+        self, parts: list[MaskSampler], modalities: ModalitySet | None = None
+    ) -> ComposedSampler:
         from maetoolkit.masking.composed import ScheduleSampler
 
-        return ScheduleSampler(self, parts)
+        return ScheduleSampler(self, parts, modalities)
 
     def now(self, progress: float) -> tuple[int, float]:
         """The number of the phase, and the share of it that is done."""

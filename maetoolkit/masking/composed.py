@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from maetoolkit.masking.compose import Composition, Conditional, Each, Restrict, Schedule, Union
 from maetoolkit.masking.plan import Layout, MaskPlan
-from maetoolkit.masking.sampler import MaskSampler, complete
+from maetoolkit.masking.sampler import Masking, MaskSampler, complete
+from maetoolkit.modality import ModalitySet
 from maetoolkit.randomness import Draw, key
-from maetoolkit.tokens import Patches
+from maetoolkit.tokens import Patches, map_tensors
 
 Ask = Callable[[MaskSampler, Layout, Draw], MaskPlan]
-"""Has a sampler plan a part of the batch, with the progress and content that are known."""
+"""Has a sampler plan a part of the batch, with the progress and content that are known; the plan is on the host."""
 
 
 class ComposedSampler(nn.Module, MaskSampler, ABC):
@@ -42,7 +43,8 @@ class ComposedSampler(nn.Module, MaskSampler, ABC):
         scores: Mapping[str, Tensor] | None = None,
     ) -> MaskPlan:
         def ask(part: MaskSampler, layout: Layout, draw: Draw) -> MaskPlan:
-            return part(layout, draw, progress, patches, scores)
+            plan: MaskPlan = map_tensors(part(layout, draw, progress, patches, scores), lambda flags: flags.cpu())
+            return plan
 
         return settled(self.plan(layout, draw, progress, ask), layout, self.settings)
 
@@ -128,18 +130,23 @@ class ScheduleSampler(ComposedSampler):
 
     settings: Schedule
 
-    def __init__(self, settings: Schedule, parts: Sequence[MaskSampler]) -> None:
+    def __init__(self, settings: Schedule, parts: Sequence[MaskSampler], modalities: ModalitySet | None = None) -> None:
         super().__init__(settings, parts)
+        self.modalities = modalities
         for number, (phase, part) in enumerate(zip(settings.phases, parts, strict=True)):
-            if phase.to and part.learns:
+            if phase.to and (part.learns or (isinstance(part, nn.Module) and part.state_dict())):
                 raise ValueError(
-                    f"phases.{number}.to: the settings of a sampler that learns cannot move; leave `to` out"
+                    f"phases.{number}.to: the settings of a sampler that learns or has a state cannot move; "
+                    "leave `to` out"
                 )
 
     def plan(self, layout: Layout, draw: Draw, progress: float, ask: Ask) -> MaskPlan:  # noqa: D102
         number, share = self.settings.now(progress)
         phase = self.settings.phases[number]
-        return ask(phase.at(share).build() if phase.to else self.parts[number], layout, draw)
+        return ask(self._moved(phase.at(share)) if phase.to else self.parts[number], layout, draw)
+
+    def _moved(self, masking: Masking) -> MaskSampler:
+        return masking.build() if self.modalities is None else masking.build_for(self.modalities)
 
 
 def rekeyed(draw: Draw, *path: int | str) -> Draw:

@@ -52,11 +52,22 @@ class Masking(Description, ABC):
 
 
 class MaskSampler(ABC):
-    """Draws a plan from geometry and presence; samplers that need content or scores are given those too."""
+    """Draws a plan from geometry and presence; samplers that need content or scores are given those too.
+
+    A sampler plans in the loader's workers, which have copies of it, unless `needs_content` or `learns` is true: then
+    it plans in the training process, beside the model. One whose state changes in `after_step` must set `learns` (or
+    `needs_content`), or the copies would never see the change. Plans may be on the host or on the device; the core
+    maps them to the host.
+    """
 
     settings: Masking
     needs_content: bool = False  # True: runs on the device, after the batch has arrived
     learns: bool = False  # True: `observe` is called with the losses of every pass
+
+    @property
+    def at_the_model(self) -> bool:
+        """Whether plans are drawn beside the model: workers have no content on the device, and only a copy of state."""
+        return self.needs_content or self.learns
 
     @abstractmethod
     def __call__(
@@ -74,7 +85,11 @@ class MaskSampler(ABC):
     ) -> Tensor | None:
         """Feedback from a pass that used `plan`; a sampler that learns returns a loss of its own, but changes nothing.
 
-        token_loss: output -> mean loss of each token, (B, N) without gradient, 0 where `plan.target` is False.
+        token_loss: output -> mean loss of each token, (B, N) without gradient, 0 where `plan.target` is False. The
+        tensors of `plan` may be on the host while the losses are on the device.
+        The loss must be a mean over the samples of this batch, in which a sample that has nothing to learn from counts
+        0: the model multiplies it by the batch's share of the step, and so micro-batches and ranks learn what the
+        whole batch would. A mean over all tokens or pairs of the batch would weigh samples by what they are with.
         """
         return None
 

@@ -211,7 +211,7 @@ def test_what_a_sampler_learns_is_learnt_inside_others_and_restored_with_them() 
     assert float(loss.detach()) == 4
     sampler.after_step()
     assert [int(value) for name, value in sampler.state_dict().items() if "steps" in name] == [1, 1]
-    with pytest.raises(ValueError, match=r"phases.0.to: the settings of a sampler that learns cannot move"):
+    with pytest.raises(ValueError, match=r"phases.0.to: the settings of a sampler that learns or has a state cannot"):
         Schedule(phases=(Phase(sampler=Learning(), to={"ratio": 0.9}),)).build()
     plain = Schedule(phases=(Phase(sampler=Share()),)).build()
     assert not plain.needs_content

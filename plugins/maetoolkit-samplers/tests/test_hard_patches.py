@@ -121,7 +121,7 @@ def test_the_ranking_loss_is_that_of_all_pairs_of_scored_tokens() -> None:
     true = torch.tensor([[1.0, 3.0, 3.0, 99.0], [0.0, 0.0, 0.0, 5.0]])
     scored = torch.tensor([[True, True, True, False], [True, True, False, False]])
     pairs = [(-1.0, 0.5), (2.0, 0.5)]  # larger loss first; equal losses are no pair
-    expected = sum(math.log1p(math.exp(-(a - b))) for a, b in pairs) / 2
+    expected = sum(math.log1p(math.exp(-(a - b))) for a, b in pairs) / 2 / 2  # of two samples one has no pair
     assert float(ranking_loss(predicted, true, scored)) == pytest.approx(expected)
     leaf = predicted.clone().requires_grad_()
     nothing = ranking_loss(leaf, true, torch.zeros_like(scored))

@@ -81,14 +81,16 @@ class HardPatchSampler(nn.Module, MaskSampler):
 def ranking_loss(
     predicted: Float[Tensor, "B N"], true: Float[Tensor, "B N"], scored: Bool[Tensor, "B N"]
 ) -> Float[Tensor, ""]:
-    """Binary cross-entropy of which of two scored tokens of a sample has the larger loss, mean over pairs (HPM, eq. 5).
+    """Binary cross-entropy of which of two scored tokens has the larger loss (HPM, eq. 5): of each sample the mean over
+    its own pairs, and of those the mean over all samples, so that the parts of a batch count as they do in the whole.
 
-    A sample with fewer than two different losses adds nothing; without any pair the loss is zero, with a gradient.
+    A sample with fewer than two different losses counts as zero, with a gradient.
     """
     larger = true[:, :, None] > true[:, None, :]
     pairs = larger & scored[:, :, None] & scored[:, None, :]
     margin = predicted[:, :, None] - predicted[:, None, :]
-    return F.softplus(-margin).where(pairs, 0.0).sum() / pairs.sum().clamp(min=1) + 0.0 * predicted.sum()
+    total = F.softplus(-margin).where(pairs, 0.0).sum((1, 2))
+    return (total / pairs.sum((1, 2)).clamp(min=1)).mean() + 0.0 * predicted.sum()
 
 
 class Hardness(nn.Module):
