@@ -277,8 +277,10 @@ class ModalitySet(Mapping[str, Modality]):
         return self[name].of or name
 
     def only(self, names: Collection[str]) -> ModalitySet:
-        """The entries of these names and those that are `of` them. Raises ValueError where they make no set."""
-        return ModalitySet(**{n: m for n, m in self._entries.items() if (m.of or n) in names})
+        """The entries of these names and those that are `of` them; nothing need be given or predicted among them."""
+        part = object.__new__(ModalitySet)
+        part._entries = {n: m for n, m in self._entries.items() if (m.of or n) in names}
+        return part
 
     @property
     def sources(self) -> dict[str, str]:

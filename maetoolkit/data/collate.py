@@ -85,9 +85,10 @@ class Builder:
         try:
             layout.require_something(keys)
         except ValueError as error:
-            raise DataError(str(error)) from None
+            hint = "; data.keep drops entries: keep an input in every sample" if self.source.keep else ""
+            raise DataError(f"{error}{hint}") from None
         batch = Batch(fields, tuple(keys), draw, weight=self._weight(request))
-        if self.sampler is None or self.sampler.needs_content:
+        if self.sampler is None or self.sampler.at_the_model:
             return batch
         plan = self.sampler(layout, draw, request.step / self.num_steps)
         return replace(batch, plan=plan, route=self.router(plan) if self.router is not None else None)

@@ -74,6 +74,10 @@ class Mix(Source):
                 if entry not in modalities.fields:
                     there = ", ".join(modalities.fields)
                     raise ConfigError(f"sources.{name}.entries: no modality {entry!r} with data; there are: {there}")
+            known = modalities if part.entries is None else modalities.only(part.entries)
+            if not known.inputs:
+                inputs = ", ".join(modalities.inputs)
+                raise ConfigError(f"sources.{name}.entries: expected at least one input ({inputs}), found none")
             try:
                 cast("Source", part.source).check(modalities)
             except ConfigError as error:
@@ -122,6 +126,10 @@ class MixSamples(Samples):
     @property
     def num_per_epoch(self) -> int:  # noqa: D102
         return sum(self.drawn)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:  # noqa: D102
+        return tuple(size for part in self.parts for size in part.samples.sizes)
 
     def places(self, seed: int, epoch: int) -> np.ndarray:  # noqa: D102
         import numpy as np

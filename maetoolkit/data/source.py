@@ -58,6 +58,11 @@ class Samples(ABC):
         """Samples that one epoch has; a collection that is drawn from unevenly has another number than its own."""
         return len(self)
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of samples that the order of an epoch depends on; a run is resumed only where they are the same."""
+        return (len(self),)
+
     def places(self, seed: int, epoch: int) -> np.ndarray:
         """The (epoch, index) pairs of one epoch, in order: (num_per_epoch, 2), a function of the arguments alone."""
         import numpy as np
@@ -111,6 +116,12 @@ class Source(Description, ABC):
         """Raise ConfigError where these settings do not fit the modalities."""
         for setting in ("streams", "keep"):
             check_names(setting, dict(getattr(self, setting)), modalities)
+        dropped = {name for name, share in self.keep if share < 1}
+        if modalities.inputs and dropped >= set(modalities.inputs):
+            raise ConfigError(
+                f"keep: every input ({', '.join(modalities.inputs)}) would be dropped from some samples, which would "
+                "leave samples with nothing to see; leave at least one of them out of keep"
+            )
 
     def kept(self, values: dict[str, np.ndarray | None], key: str) -> dict[str, np.ndarray | None]:
         """The values of a training sample without the entries that `keep` leaves out for it."""

@@ -61,11 +61,17 @@ class Findings:
 
 
 def look(
-    model: MaskedAutoencoder, training: Samples, validation: Samples | None, effort: Effort | None = None, seed: int = 0
+    model: MaskedAutoencoder,
+    training: Samples,
+    validation: Samples | None,
+    effort: Effort | None = None,
+    seed: int = 0,
+    progress: float = 1.0,
 ) -> Findings:
     """Look at a model with fixed samples: those of the validation set, or of the training set where there is none.
 
-    The model is switched to evaluation for the time; its weights and random state stay as they are.
+    progress: share of the run that is done. The model is switched to evaluation for the time; its weights and random
+    state stay as they are.
     """
     effort, modalities = effort or Effort(), model.modalities
     use, subset = (validation, "validation") if validation is not None and len(validation) else (training, "training")
@@ -81,7 +87,7 @@ def look(
         return Findings(
             subset=subset,  # type: ignore[arg-type]
             batch=batch,
-            masks=with_masks(model, batch, effort.masks, seed),
+            masks=with_masks(model, batch, effort.masks, seed, progress),
             transfers={name: predict(model, batch, [name]) for name in transferable(layout)},
             num_visible=num_visible,
             errors=errors,
@@ -89,8 +95,8 @@ def look(
                 "errors": sum(len(part) for part in compared[:num_batches]),
                 "compared": sum(len(part) for part in compared),
             },
-            comparisons=_comparisons(model, compared, averaged, seed),
-            draws=_draws(model, layout, seed),
+            comparisons=_comparisons(model, compared, averaged, seed, progress),
+            draws=_draws(model, layout, seed, progress),
             layout=layout,
             interactions=_interactions(model, batch),
         )
@@ -108,14 +114,14 @@ def transferable(layout: Layout) -> list[str]:
 
 
 def _comparisons(
-    model: MaskedAutoencoder, compared: Sequence[Batch], averaged: Sequence[Batch], seed: int
+    model: MaskedAutoencoder, compared: Sequence[Batch], averaged: Sequence[Batch], seed: int, progress: float
 ) -> dict[tuple[str, str], Comparison]:
     modalities = model.modalities
     grids = Layout.of(modalities, averaged[0].fields).grids
     regular = [name for name in continuous(modalities) if grids[modalities.source(name)] is not None]
     averages: dict[str, Tensor] = {name: mean_map(modalities, averaged, name) for name in regular}
     found = {}
-    done = [with_masks(model, batch, 1, seed)[0] for batch in compared]
+    done = [with_masks(model, batch, 1, seed, progress)[0] for batch in compared]
     for given in ("", *transferable(Layout.of(modalities, compared[0].fields))):
         if given:
             done = [predict(model, batch, [given]) for batch in compared]
@@ -132,7 +138,7 @@ def _interactions(model: MaskedAutoencoder, batch: Batch) -> list[Interaction]:
     return [one for one in found if one is not None]
 
 
-def _draws(model: MaskedAutoencoder, layout: Layout, seed: int, num: int = 40) -> MaskPlan | None:
+def _draws(model: MaskedAutoencoder, layout: Layout, seed: int, progress: float, num: int = 40) -> MaskPlan | None:
     """`num` plans of the sample that has most; None for samplers that must see the content."""
     if model.sampler.needs_content:
         return None
@@ -140,4 +146,4 @@ def _draws(model: MaskedAutoencoder, layout: Layout, seed: int, num: int = 40) -
     sample = int(np.argmax(num_present))
     repeated = {name: flags[[sample] * num] for name, flags in layout.present.items()}
     wide = replace(layout, present=repeated)
-    return model.sampler(wide, Draw.of(seed, [f"draw {number}" for number in range(num)]), 1.0)
+    return model.sampler(wide, Draw.of(seed, [f"draw {number}" for number in range(num)]), progress)

@@ -62,12 +62,17 @@ def batches(samples: Samples, modalities: ModalitySet, indices: Sequence[int], s
         yield evaluation_batch(samples, modalities, indices[start : start + size])
 
 
-def with_masks(model: MaskedAutoencoder, batch: Batch, num: int = 3, seed: int = 0) -> list[Reconstruction]:
-    """Reconstructions of a batch under `num` masks of the model's own sampler, the same ones every time."""
+def with_masks(
+    model: MaskedAutoencoder, batch: Batch, num: int = 3, seed: int = 0, progress: float = 1.0
+) -> list[Reconstruction]:
+    """Reconstructions of a batch under `num` masks of the model's own sampler, the same ones every time.
+
+    progress: share of the run that is done, by which samplers may change.
+    """
     done = []
     for number in range(num):
         drawn = replace(batch, draw=Draw.of(seed, batch.keys, number), plan=None, route=None)
-        done.append(model.reconstruct(drawn))
+        done.append(model.reconstruct(drawn, progress=progress))
     return done
 
 

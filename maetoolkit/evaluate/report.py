@@ -61,7 +61,7 @@ def report_on(
 
     effort = effort or Effort(pictures=recipe.report.samples, masks=recipe.report.masks)
     validation = recipe.data.open(model.modalities, "validation")
-    found = look(model, samples, validation, effort, recipe.seed)
+    found = look(model, samples, validation, effort, recipe.seed, step / num_steps)
     records = [record for record in read_log(path / LOG_NAME) if record["step"] <= step]
     html = render(recipe, model, found, records, step=step, num_steps=num_steps)
     try:

@@ -37,14 +37,17 @@ def attend(
     """
     free = backend == "auto" or not (torch.is_grad_enabled() or usable(backend, q))
     chosen = choose(q, keys) if free else require(backend, q)
-    if chosen == "xformers":
-        return _xformers(q, k, v, queries, keys)
-    if chosen == "varlen" and queries.uniform is None:
-        return _varlen(q, k, v, queries, keys)
+    rectangular = queries.uniform is not None and keys.uniform is not None
+    if 0 not in keys.lengths:  # those kernels say nothing of samples without keys
+        if chosen == "xformers":
+            return _xformers(q, k, v, queries, keys)
+        if chosen == "varlen" and not rectangular:
+            return _varlen(q, k, v, queries, keys)
     dense = _softmax if chosen == "softmax" else _sdpa
-    if queries.uniform is not None and keys.uniform is not None:
+    if rectangular:
         return _uniform(dense, q, k, v, len(queries))
-    return _grouped(dense, q, k, v, queries, keys)
+    ragged = _each_alone if q.device.type == "cpu" and q.dtype == torch.float32 else _grouped
+    return ragged(dense, q, k, v, queries, keys)
 
 
 def choose(q: Tensor, keys: Segments) -> Backend:
@@ -56,6 +59,13 @@ def choose(q: Tensor, keys: Segments) -> Backend:
         return "varlen" if half else "sdpa"
     longest = max(keys.lengths, default=0)
     return "softmax" if q.dtype == torch.bfloat16 and longest <= SHORT else "sdpa"
+
+
+def pads(backend: Backend, device: str, half: bool) -> bool:
+    """Whether samples of unequal length attend in padded groups, with such a device and precision."""
+    if device == "cuda":
+        return backend in ("sdpa", "softmax") or (backend == "auto" and not half)
+    return half
 
 
 def usable(backend: Backend, q: Tensor) -> bool:
@@ -109,6 +119,13 @@ def _uniform(dense: Any, q: Tensor, k: Tensor, v: Tensor, num_samples: int) -> T
         return torch.zeros_like(q) + q * 0
     fold = [rearrange(x, "(b t) h c -> b t h c", b=num_samples) for x in (q, k, v)]
     return rearrange(dense(*fold), "b t h c -> (b t) h c")
+
+
+def _each_alone(dense: Any, q: Tensor, k: Tensor, v: Tensor, queries: Segments, keys: Segments) -> Tensor:
+    """One product per sample: exact, no padding, and fastest where the kernel likes no mask (float32 on a CPU)."""
+    parts = zip(q.split(queries.lengths), k.split(keys.lengths), v.split(keys.lengths), strict=True)
+    outs = [dense(a[None], b[None], c[None])[0] if len(a) and len(b) else torch.zeros_like(a) for a, b, c in parts]
+    return torch.cat([*outs, q[:0]])  # there may be no sequence at all
 
 
 def _grouped(dense: Any, q: Tensor, k: Tensor, v: Tensor, queries: Segments, keys: Segments) -> Tensor:

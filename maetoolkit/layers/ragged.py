@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 
 from maetoolkit.tokens import Segments
 
-WASTE = 1.2  # lengths of a group differ by at most this factor (measured: benchmarks/ragged.py)
+WASTE = 2.0  # lengths of a group differ by at most this factor (measured: benchmarks/ragged.py)
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,14 @@ def similar(queries: Sequence[int], keys: Sequence[int]) -> list[list[int]]:
     return groups
 
 
-def filler(segments: Segments) -> float:
-    """Share of the attention's places that are padding, where samples are grouped."""
-    groups = similar(segments.lengths, segments.lengths)
-    places = sum(len(group) * max(segments.lengths[i] for i in group) for group in groups)
-    return 1 - segments.total / places if places else 0.0
+def filler(sequences: Sequence[Segments]) -> float:
+    """Share of the places of these sequences that are padding, where each is grouped for attending to itself."""
+    real = places = 0
+    for segments in sequences:
+        real += segments.total
+        groups = similar(segments.lengths, segments.lengths)
+        places += sum(len(group) * max(segments.lengths[i] for i in group) for group in groups)
+    return 1 - real / places if places else 0.0
 
 
 def _starts(lengths: Sequence[int]) -> Int[np.ndarray, "B"]:

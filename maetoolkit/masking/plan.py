@@ -56,6 +56,8 @@ class MaskPlan:
 
     def _check(self, layout: Layout) -> None:
         """Raise ValueError where a mask is for no entry, of another shape, or no bool."""
+        import torch
+
         fields = {"visible": {name: name for name in layout.inputs}, "target": dict(layout.sources)}
         fields |= {"in_place": fields["visible"], "content": fields["visible"]}
         for what, known in fields.items():
@@ -63,8 +65,8 @@ class MaskPlan:
                 if name not in known:
                     raise ValueError(f"plan: {what} has {name!r}; expected only {', '.join(known)}")
                 shape = layout.present[known[name]].shape
-                small, whole = found.dtype.itemsize == 1, not found.dtype.is_floating_point
-                if tuple(found.shape) != shape or not whole or small != (what != "content"):
+                kind = torch.int64 if what == "content" else torch.bool
+                if tuple(found.shape) != shape or found.dtype != kind:
                     expected = f"{'int64' if what == 'content' else 'bool'} of shape {shape}"
                     looks = f"{found.dtype} of shape {tuple(found.shape)}"
                     raise ValueError(f"plan: {what}[{name!r}] must be {expected}, found {looks}")
@@ -119,13 +121,12 @@ class Layout:
         return replace(self, inputs=inputs, sources={o: s for o, s in self.sources.items() if s in inputs})
 
     def require_something(self, keys: Sequence[str]) -> None:
-        """Raise ValueError naming the first sample in which no token of any entry is present."""
+        """Raise ValueError naming the first sample in which no token of any input is present."""
         import numpy as np
 
-        there = np.stack([flags.any(1) for flags in self.present.values()]).any(0)
+        there = np.stack([self.present[name].any(1) for name in self.inputs]).any(0)
         if not there.all():
-            names = ", ".join(self.present)
             raise ValueError(
-                f"sample {keys[int(np.flatnonzero(~there)[0])]!r} has nothing present; expected at least one of "
-                f"{names}: leave the sample out, or repair its files"
+                f"sample {keys[int(np.flatnonzero(~there)[0])]!r} has nothing present that the encoder may be given; "
+                f"expected at least one of {', '.join(self.inputs)}: leave the sample out, or repair its files"
             )

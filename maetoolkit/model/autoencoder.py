@@ -113,12 +113,13 @@ class MaskedAutoencoder(nn.Module):
             layout = Layout.of(self.modalities, batch.fields)
             layout.require_something(batch.keys)
             content = patches if self.sampler.needs_content else None
-            plan = self.sampler(layout, draw, progress, patches=content) if plan is None else plan.among(layout)
+            given = None if plan is None else _on_host(plan).among(layout)
+            plan = given or self.sampler(layout, draw, progress, patches=content)
             batch = replace(batch, plan=plan, route=None)
         assert batch.plan is not None
         if batch.plan.in_place and not self.mask_tokens:
             raise ValueError("plan: in_place asks for mask tokens in the encoder; set masking.in_place=true")
-        route = batch.route or self.router(map_tensors(batch.plan, lambda flags: flags.cpu()))
+        route = batch.route or self.router(_on_host(batch.plan))
         route = map_tensors(route, lambda index: index.to(self.device, non_blocking=True))
         return Ready(patches, batch.plan, route, draw, batch.targets, batch.weight)
 
@@ -193,7 +194,7 @@ class MaskedAutoencoder(nn.Module):
         return Encoded(states[-1], route, self.encoder.global_tokens.shape[1], grids, chosen)
 
     @torch.no_grad()
-    def reconstruct(self, batch: Given, plan: MaskPlan | None = None) -> Reconstruction:
+    def reconstruct(self, batch: Given, plan: MaskPlan | None = None, progress: float = 0.0) -> Reconstruction:
         """Predictions laid out over the whole token grid, in the domain of the patch values, for people to look at.
 
         Mask tokens stand for what a given `plan` hides wherever they did in training.
@@ -201,8 +202,8 @@ class MaskedAutoencoder(nn.Module):
         if plan is not None:
             batch = as_batch(batch, self.modalities)
             held = [name for name in self.modalities.inputs if self.masking.holds(name)]
-            plan = plan.holding(Layout.of(self.modalities, batch.fields), held)
-        ready = self.cut(batch, plan)
+            plan = _on_host(plan).holding(Layout.of(self.modalities, batch.fields), held)
+        ready = self.cut(batch, plan, progress)
         route = ready.route
         features = self.decoder(self.encoder(self.embed(ready.patches, route)), ready.patches, route)
         predictions = self.predictions(features)
@@ -289,3 +290,8 @@ class MaskedAutoencoder(nn.Module):
         blank = torch.zeros((), dtype=values.dtype, device=values.device)
         values = values.where(exists.view(-1, *[1] * (values.ndim - 1)), blank)
         return modality.target(values).detach(), valid, exists
+
+
+def _on_host(plan: MaskPlan) -> MaskPlan:
+    found: MaskPlan = map_tensors(plan, lambda flags: flags.cpu())
+    return found

@@ -28,7 +28,7 @@ class EncoderTokens(nn.Module):
             if len(stack.tokens[field]) != len(rows):
                 raise ValueError(
                     f"decoder.type: a linear decoder was asked for tokens of {name!r} that the encoder does not hold; "
-                    "set masking.in_place=true, or use a cross or joint decoder"
+                    "it predicts what is masked in place, never an entry that is absent; use a cross or joint decoder"
                 )
             wanted = stack.scored.index_select(0, stack.target[name])
             # rows of one field in its sequence are in the order of its tokens

@@ -49,6 +49,7 @@ class Teachers:
 
     def __init__(self, model: MaskedAutoencoder) -> None:
         self._teachers: dict[str, Teacher] = {}
+        self._known: dict[str, str] = {}  # frozen weights are hashed once
         for name in model.modalities.outputs:
             description = model.modalities[name].taught_by()
             if description is not None:
@@ -88,7 +89,10 @@ class Teachers:
 
     def fingerprints(self) -> dict[str, str]:
         """A hash of the weights of every frozen teacher, by which a run knows it again."""
-        return {name: fingerprint(teacher) for name, teacher in self._teachers.items() if not teacher.moves}
+        for name, teacher in self._teachers.items():
+            if not teacher.moves and name not in self._known:
+                self._known[name] = fingerprint(teacher)
+        return dict(self._known)
 
 
 def fingerprint(module: nn.Module) -> str:

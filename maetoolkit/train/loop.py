@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maetoolkit.layers.attention import pads
 from maetoolkit.layers.ragged import filler
 from maetoolkit.train.gradients import StepLosses, clip_gradients, compute_gradients
 from maetoolkit.train.optimise import set_learning_rate
@@ -108,7 +109,9 @@ class Trainer:
             return self.run.teachers(self.run.model.planned(batch, progress))
 
     def _log(self, losses: StepLosses, lr: float, watch: Stopwatch) -> None:
-        rates = {"lr": lr, **sizes(self.routes, self.ranks.device.type), "samples_per_second": watch.read()}
+        backend = getattr(self.run.recipe.encoder, "attention", "auto")
+        padded = pads(backend, self.ranks.device.type, self.run.recipe.precision == "bf16")
+        rates = {"lr": lr, **sizes(self.routes, padded), "samples_per_second": watch.read()}
         record = {"step": self.run.step, **losses.read(self.ranks), **rates}
         if self.log is not None:
             self.log.write(record)
@@ -130,13 +133,17 @@ def steps_between(loader: Loader, start: int, end: int) -> Iterator[tuple[int, l
             return
 
 
-def sizes(routes: Sequence[Route], device: str) -> dict[str, float]:
-    """`tokens` per sample in the encoder, and `filler`, the share of its attention's places that is padding.
+def sizes(routes: Sequence[Route], padded: bool) -> dict[str, float]:
+    """`tokens` per sample in the encoder, and `filler`, the share of padding among what attends, where there is any.
 
-    Linear layers have no filler. On CUDA attention has none either; without it, samples of unequal length are grouped.
+    Linear layers have no filler; attention has, in encoder and decoders, where samples of unequal length are grouped.
     """
     num_samples = sum(route.num_samples for route in routes)
     tokens = sum(route.segments.total for route in routes) / max(1, num_samples)
-    shares = [filler(route.segments) for route in routes] if device != "cuda" else [0.0]
-    padding = sum(shares) / max(1, len(shares))
+    if not padded:
+        return {"tokens": tokens}
+    every = [
+        part for route in routes for part in (route.segments, *(stack.segments for stack in route.stacks.values()))
+    ]
+    padding = filler(every)
     return {"tokens": tokens} | ({"filler": padding} if padding else {})

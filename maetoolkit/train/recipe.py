@@ -144,6 +144,10 @@ class Recipe(Description):
         for path in UNIMPORTANT:
             section = document if len(path) == 1 else document[path[0]]
             section.pop(path[-1], None)
+        for part in (document["data"].get("sources") or {}).values():  # of a mix
+            for path in UNIMPORTANT:
+                if path[0] == "data":
+                    part.get("source", {}).pop(path[-1], None)
         document["modalities"] = [
             {"name": name, **entry} for name, entry in document["modalities"].items()
         ]  # order counts

@@ -47,7 +47,10 @@ def prepare(run: Run, ranks: Ranks, progress: Progress) -> tuple[Any, Any]:
 
 
 def _check_state(run: Run, checkpoint: Checkpoint, path: Path) -> None:
-    found, there = checkpoint.state["num_samples"], run.schedule.num_samples
+    found, there = str(checkpoint.state["num_samples"]), str(run.schedule.num_samples)
+    sizes = tuple(checkpoint.state.get("sizes", run.samples.sizes))
+    if found == there and sizes != run.samples.sizes:
+        found, there = (" + ".join(map(str, each)) for each in (sizes, run.samples.sizes))
     if found != there:
         raise DataError(
             f"{path}: was trained on {found} samples, the data set now has {there}; the order of samples would change. "

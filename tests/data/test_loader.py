@@ -184,3 +184,11 @@ def test_descriptions_of_sources_import_neither_torch_nor_numpy() -> None:
 def test_batches_that_do_not_divide_are_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match="batch"):
         loader(world=3)
+
+
+@pytest.mark.parametrize("flag", ["needs_content", "learns"])
+def test_a_sampler_that_looks_at_content_or_changes_draws_no_plan_in_workers(flag: str) -> None:
+    sampler = Dirichlet(num_visible=12).build()
+    setattr(sampler, flag, True)
+    batches = [batch for _, parts in loader(sampler=sampler, num_steps=1) for batch in parts]
+    assert [batch.plan for batch in batches] == [None]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maetoolkit.data.folder import Folder
 from maetoolkit.data.loader import StepLoader
 from maetoolkit.data.mix import Mix
 from maetoolkit.errors import ConfigError, DataError
@@ -19,6 +20,7 @@ from maetoolkit.masking import Share
 from maetoolkit.modalities.image import RGB, Depth
 from maetoolkit.modality import ModalitySet
 from maetoolkit.train.recipe import load_recipe
+from maetoolkit.train.run import pretrain
 
 MODALITIES = ModalitySet(rgb=RGB(size=8, patch=4), depth=Depth(size=8, patch=4))
 
@@ -136,3 +138,48 @@ def test_a_share_of_the_samples_keeps_an_entry_whatever_the_epoch(root: Path) ->
     assert all(
         more.kept({"depth": 1}, f"{i:02d}")["depth"] for i in range(40) if kept[i]
     )  # larger shares add to smaller
+
+
+def test_a_source_may_hold_inputs_alone_or_targets_beside_an_input(root: Path) -> None:
+    modalities = ModalitySet(rgb=RGB(size=8, patch=4, role="input"), depth=Depth(size=8, patch=4, role="target"))
+    parts = {
+        "paired": {"source": folder(root, "paired")},
+        "colour": {"source": folder(root, "colour"), "entries": ["rgb"]},
+    }
+    source = Mix.model_validate({"sources": parts})
+    source.check(modalities)
+    samples = source.open(modalities, "train")
+    assert samples is not None
+    assert samples.read(6)["depth"] is None
+    with pytest.raises(ConfigError, match=r"sources.deep.entries: expected at least one input \(rgb\), found none"):
+        Mix.model_validate({"sources": {"deep": {"source": folder(root, "deep"), "entries": ["depth"]}}}).check(
+            modalities
+        )
+
+
+def test_a_run_is_not_resumed_where_a_source_of_its_mix_has_changed_size(
+    root: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("maetoolkit.train.log._board", lambda directory, start: None)
+    parts = {"a": {"source": folder(root, "paired")}, "b": {"source": folder(root, "deep"), "entries": ["depth"]}}
+    settings = {
+        "run": str(tmp_path / "run"),
+        "steps": 4,
+        "batch": 2,
+        "modalities": {name: modality.model_dump(mode="json") for name, modality in MODALITIES.items()},
+        "masking": {"type": "share"},
+        "encoder": {"type": "vit", "dim": 16, "depth": 1, "heads": 2},
+        "decoder": {"type": "cross", "dim": 16, "depth": 1, "heads": 2},
+        "data": {"type": "mix", "sources": parts, "workers": 0},
+    }
+    pretrain(load_recipe(settings, ["stop_after=2"]))
+    (root / "deep/depth/00.png").unlink()
+    with pytest.raises(DataError, match=r"was trained on 6 \+ 40 samples, the data set now has 6 \+ 39"):
+        pretrain(load_recipe(settings))
+
+
+def test_not_every_input_may_be_dropped_from_some_samples(root: Path) -> None:
+    source = Folder.model_validate(folder(root, "paired", keep={"rgb": 0.5, "depth": 0.9}))
+    with pytest.raises(ConfigError, match=r"keep: every input \(rgb, depth\) would be dropped from some samples"):
+        source.check(MODALITIES)
+    source.replace(keep={"rgb": 0.5}).check(MODALITIES)

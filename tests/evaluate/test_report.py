@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from tiny_model import TinySamples
@@ -10,10 +11,10 @@ from tiny_model import TinySamples
 from maetoolkit.evaluate.callback import Reporter
 from maetoolkit.evaluate.chart import Line, line_chart
 from maetoolkit.evaluate.curves import smooth, thin, training_curves
-from maetoolkit.evaluate.findings import Effort
+from maetoolkit.evaluate.findings import Effort, look
 from maetoolkit.evaluate.report import report_on, write_report
 from maetoolkit.train.recipe import load_recipe
-from maetoolkit.train.run import build_model, pretrain
+from maetoolkit.train.run import build_model, open_samples, pretrain
 
 SMALL = Effort(pictures=2, masks=2, errors=2, compared=4, averaged=4)
 RGB = {"type": "rgb", "size": 32, "patch": 8}
@@ -170,3 +171,25 @@ def test_a_chart_stands_whatever_the_numbers(ys, log_y):
     assert "nan" not in svg.lower().replace("<name>", "")
     assert "a &amp; b" in svg
     assert "<name>" not in svg
+
+
+def test_the_masks_of_a_report_are_those_of_the_share_of_the_run_that_is_done(tmp_path: Path) -> None:
+    phases = [{"sampler": {"type": "share", "ratio": 0.25}, "to": {"ratio": 0.75}}]
+    recipe = load_recipe(
+        {
+            "run": str(tmp_path / "run"),
+            "steps": 4,
+            "batch": 2,
+            "modalities": {"rgb": {"type": "rgb", "size": 16, "patch": 4}},
+            "masking": {"type": "schedule", "phases": phases},
+            "encoder": {"type": "vit", "dim": 16, "depth": 1, "heads": 2},
+            "decoder": {"type": "joint", "dim": 16, "depth": 1, "heads": 2},
+            "data": {"type": "scenes", "size": 16, "num_train": 4, "num_validation": 4, "workers": 0},
+        }
+    )
+    model, samples = build_model(recipe), open_samples(recipe)
+    visible = [
+        int(look(model, samples, None, Effort(pictures=1), 0, progress).masks[0].plan.visible["rgb"].sum())
+        for progress in (0.0, 0.5, 1.0)
+    ]
+    assert visible == [12, 8, 4]

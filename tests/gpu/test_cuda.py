@@ -20,14 +20,16 @@ def _full_precision_products() -> None:
 
 
 @pytest.mark.parametrize("backend", ["xformers", "varlen", "sdpa", "softmax", "auto"])
-@pytest.mark.parametrize("lengths", [(99, 99, 99), (99, 1, 50, 128)])
-def test_backends_agree_with_plain_softmax(backend: str, lengths: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("lengths", [(99, 99, 99), (99, 1, 50, 128), (99, 0, 50)])
+@pytest.mark.parametrize("crossed", [False, True])
+def test_backends_agree_with_plain_softmax(backend: str, lengths: tuple[int, ...], crossed: bool) -> None:
     if backend == "xformers" and xformers_ops() is None:
         pytest.skip("xformers is not installed")
-    segments = Segments(lengths)
-    q, k, v = (torch.randn(segments.total, 6, 64, device="cuda", requires_grad=True) for _ in range(3))
-    expected = attend(q, k, v, segments, segments, "softmax")
-    found = attend(q.bfloat16(), k.bfloat16(), v.bfloat16(), segments, segments, backend)
+    keys = Segments(lengths)
+    queries = Segments((64,) * len(lengths)) if crossed else keys
+    q, k, v = (torch.randn(n.total, 6, 64, device="cuda", requires_grad=True) for n in (queries, keys, keys))
+    expected = attend(q, k, v, queries, keys, "softmax")
+    found = attend(q.bfloat16(), k.bfloat16(), v.bfloat16(), queries, keys, backend)
     torch.testing.assert_close(found.float(), expected, atol=2e-2, rtol=2e-2)
     found.float().square().sum().backward()
     assert all(bool(x.grad.isfinite().all()) for x in (q, k, v))

@@ -123,6 +123,6 @@ def test_samples_attend_in_groups_of_similar_length_and_every_token_comes_back(l
 
 
 def test_the_share_of_filler_is_that_of_the_groups() -> None:
-    assert filler(Segments((10, 10, 10))) == 0
-    assert filler(Segments((10, 9))) == pytest.approx(1 / 20)
-    assert filler(Segments((10, 1))) == 0
+    assert filler([Segments((10, 10, 10))]) == 0
+    assert filler([Segments((10, 9)), Segments((5, 5))]) == pytest.approx(1 / 30)
+    assert filler([Segments((10, 1))]) == 0
