@@ -54,7 +54,9 @@ class RunningCell(Composition):
             raise ValueError(f"type: running_cell needs an entry with a token grid of three axes; found {listed}")
         super().check(modalities)
 
-    def composed(self, parts: list[MaskSampler]) -> ComposedSampler:  # noqa: D102
+    def composed(  # noqa: D102
+        self, parts: list[MaskSampler], modalities: ModalitySet | None = None
+    ) -> ComposedSampler:
         from maetoolkit_video.cells import RunningCellSampler
 
         return RunningCellSampler(self, parts)
