@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maetoolkit.layers.attention import pads
+from maetoolkit.layers.attention import Backend, pads
 from maetoolkit.layers.ragged import filler
 from maetoolkit.train.gradients import StepLosses, clip_gradients, compute_gradients
 from maetoolkit.train.optimise import set_learning_rate
@@ -109,7 +109,7 @@ class Trainer:
             return self.run.teachers(self.run.model.planned(batch, progress))
 
     def _log(self, losses: StepLosses, lr: float, watch: Stopwatch) -> None:
-        backend = getattr(self.run.recipe.encoder, "attention", "auto")
+        backend: Backend = getattr(self.run.recipe.encoder, "attention", "auto")
         padded = pads(backend, self.ranks.device.type, self.run.recipe.precision == "bf16")
         rates = {"lr": lr, **sizes(self.routes, padded), "samples_per_second": watch.read()}
         record = {"step": self.run.step, **losses.read(self.ranks), **rates}

@@ -61,7 +61,8 @@ def test_gradients_of_a_step_are_the_sum_over_its_micro_batches(kind: str, reduc
         for name in expected.keys() | found.keys():
             zero = torch.zeros_like(dict(built.named_parameters())[name])
             a, b = found.get(name, zero), expected.get(name, zero)
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+            error, scale = float((a - b).norm()), float(b.norm())  # as tests/parity measures gradients
+            assert error <= 1e-4 * scale + 1e-6 * a.numel() ** 0.5, f"{name}: {error} beside {scale}"
 
     holds()
 
