@@ -157,6 +157,9 @@ def test_what_is_no_cloud_is_refused_with_a_reason() -> None:
     ]:
         with pytest.raises(ValueError, match=reason):
             SMALL.read(data)
+    stray = np.concatenate([np.random.default_rng(0).random((40, 3)), [[1e300, 0, 0]]])
+    with pytest.raises(ValueError, match=r"expected coordinates up to 1e\+15, found 1e\+300; remove the stray point"):
+        SMALL.transform(stray, Geometry())
     with pytest.raises(ValueError, match="all points coincide"):
         SMALL.transform(np.ones((40, 3)), Geometry())
     with pytest.raises(ValueError, match="as `collate` makes them of what `transform` returns"):

@@ -92,6 +92,10 @@ def test_a_missing_tokenizer_is_no_matter_until_text_is_read_where_its_size_is_k
     assert text.build_head(4, (1,)).proj.out_features == 50
     with pytest.raises(ValueError, match=r"none.json cannot be read"):
         text.ids("a dog")
+    with pytest.raises(
+        ValueError, match=r"restore that file \(sha256 aaaaaaaaaaaa\.\.\.\) or give its path; one trained"
+    ):
+        Text(tokenizer=path, vocab_size=50, fingerprint="a" * 64).ids("a dog")
     with pytest.raises(ValueError, match="no tokenizer: set `tokenizer`"):
         Text(vocab_size=50).ids("a dog")
     with pytest.raises(ValueError, match=r"give the path of a tokenizer.json or vocab.txt, or set `vocab_size`"):

@@ -26,7 +26,7 @@ def decode(data: bytes) -> tuple[Float32[np.ndarray, "C S"], int]:
     import soundfile
 
     if not data:
-        raise ValueError("the file is empty (zero bytes); expected a recording")
+        raise ValueError("the file is empty (zero bytes); expected a recording; copy it again, or remove it")
     size = int.from_bytes(data[4:8], "little") + 8
     if data.startswith(b"RIFF") and len(data) < size not in UNKNOWN_SIZES:  # libsndfile mends such a header in silence
         raise ValueError(f"truncated recording: its header says {size} bytes, found {len(data)}")
@@ -41,7 +41,8 @@ def decode(data: bytes) -> tuple[Float32[np.ndarray, "C S"], int]:
             waveform = file.read(dtype="float32", always_2d=True).T
     except soundfile.LibsndfileError as error:
         raise ValueError(
-            f"expected a recording ({' '.join(SUFFIXES)}), found a damaged or unknown file ({error.error_string})"
+            f"expected a recording ({' '.join(SUFFIXES)}), found a damaged or unknown file ({error.error_string}); "
+            "copy it again, convert it, or remove it"
         ) from None
     require_samples(waveform)
     return np.ascontiguousarray(waveform), rate

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 Axis = Literal["x", "y", "z"]
+LARGEST = 1e15  # squares of what is larger leave float32
 
 
 def ordered(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
@@ -18,7 +19,15 @@ def ordered(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
 
 
 def in_unit_sphere(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
-    """The points about their mean, the farthest at distance 1. Raises ValueError where all of them coincide."""
+    """The points about their mean, the farthest at distance 1.
+
+    Raises ValueError where all of them coincide, or one is too far away for the others to have a shape beside it.
+    """
+    largest = float(np.abs(points).max())
+    if largest > LARGEST:
+        raise ValueError(
+            f"expected coordinates up to {LARGEST:g}, found {largest:g}; remove the stray point, or rescale the cloud"
+        )
     centred = points - points.mean(0)
     radius = float(np.sqrt(np.square(centred).sum(1).max()))
     if radius <= 1e-12 * max(1.0, float(np.abs(points).max())):

@@ -59,7 +59,7 @@ def load(path: str, fingerprint: str | None, lowercase: bool | None) -> Tokenize
     try:
         data = Path(path).expanduser().read_bytes()
     except OSError as error:
-        raise ValueError(missing(path, error.strerror or str(error))) from error
+        raise ValueError(missing(path, error.strerror or str(error), fingerprint)) from error
     check_fingerprint(path, fingerprint, hashlib.sha256(data).hexdigest())
     if not path.endswith(".json"):
         return wordpiece(_ids_of_lines(path, data), lowercase is not False)
@@ -112,9 +112,13 @@ def check_fingerprint(path: str, expected: str | None, found: str) -> None:
         )
 
 
-def missing(path: str, reason: str = "No such file or directory") -> str:
-    """What to say of a tokenizer file that is not there."""
-    return f"tokenizer: {path} cannot be read ({reason}); give its path, or {TRAIN.format(path=path)}"
+def missing(path: str, reason: str = "No such file or directory", fingerprint: str | None = None) -> str:
+    """What to say of a tokenizer file that is not there; another one will not do where `fingerprint` is known."""
+    if fingerprint is not None:
+        remedy = f"restore that file (sha256 {fingerprint[:12]}...) or give its path; one trained anew has other ids"
+    else:
+        remedy = f"give its path, or {TRAIN.format(path=path)}"
+    return f"tokenizer: {path} cannot be read ({reason}); {remedy}"
 
 
 def _ids_of_lines(path: str, data: bytes) -> dict[str, int]:
