@@ -17,6 +17,7 @@ part() {
 part devices "$python" -c 'import torch; print(torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_name())'
 part tests "$python" -m pytest -m gpu tests/gpu -q
 part attention "$python" benchmarks/attention.py --results "$out"
+part ragged "$python" benchmarks/ragged.py --results "$out"
 part cost "$python" benchmarks/cost.py --rounds "${ROUNDS:-20}" --results "$out"
 part mae_step "$python" benchmarks/mae_step.py --rounds "${ROUNDS:-20}" --results "$out" --only maetoolkit
 part quickstart "$python" -m maetoolkit pretrain quickstart "run=$out/quickstart" precision=bf16 "steps=${STEPS:-300}"
