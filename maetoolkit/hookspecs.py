@@ -57,7 +57,7 @@ class Hooks:
             def maetoolkit_modalities():
                 return {"thermal": Thermal}
         """
-        raise NotImplementedError
+        return {}
 
     @hookspec
     def maetoolkit_samplers(self) -> Mapping[str, type[Masking]]:
@@ -77,7 +77,7 @@ class Hooks:
             def maetoolkit_samplers():
                 return {"most": Most}
         """
-        raise NotImplementedError
+        return {}
 
     @hookspec
     def maetoolkit_encoders(self) -> Mapping[str, type[EncoderDescription]]:
@@ -98,7 +98,7 @@ class Hooks:
             def maetoolkit_encoders():
                 return {"giant": Giant}
         """
-        raise NotImplementedError
+        return {}
 
     @hookspec
     def maetoolkit_decoders(self) -> Mapping[str, type[DecoderDescription]]:
@@ -118,7 +118,7 @@ class Hooks:
             def maetoolkit_decoders():
                 return {"shallow": Shallow}
         """
-        raise NotImplementedError
+        return {}
 
     @hookspec
     def maetoolkit_targets(self) -> Mapping[str, type[TargetDescription]]:
@@ -138,7 +138,7 @@ class Hooks:
             def maetoolkit_targets():
                 return {"small_teacher": SmallTeacher}
         """
-        raise NotImplementedError
+        return {}
 
     @hookspec
     def maetoolkit_objectives(self) -> Mapping[str, type[ObjectiveDescription]]:
@@ -158,7 +158,7 @@ class Hooks:
             def maetoolkit_objectives():
                 return {"pooled_sum": Pooled}
         """
-        raise NotImplementedError
+        return {}
 
     @hookspec
     def maetoolkit_sources(self) -> Mapping[str, type[Source]]:
@@ -178,7 +178,7 @@ class Hooks:
             def maetoolkit_sources():
                 return {"lab": Lab}
         """
-        raise NotImplementedError
+        return {}
 
     @hookspec
     def maetoolkit_callbacks(self) -> Mapping[str, type[CallbackDescription]]:
@@ -204,7 +204,7 @@ class Hooks:
             def maetoolkit_callbacks():
                 return {"bell": Bell}
         """
-        raise NotImplementedError
+        return {}
 
     @hookspec
     def maetoolkit_recipes(self) -> Mapping[str, Path | str]:
@@ -219,7 +219,7 @@ class Hooks:
             def maetoolkit_recipes():
                 return {"rgb-thermal": Path(__file__).parent / "rgb-thermal.yaml"}
         """
-        raise NotImplementedError
+        return {}
 
     @hookspec
     def maetoolkit_commands(self) -> Mapping[str, click.Command]:
@@ -240,7 +240,7 @@ class Hooks:
             def maetoolkit_commands():
                 return {"thermal": thermal}
         """
-        raise NotImplementedError
+        return {}
 
     @hookspec
     def maetoolkit_cases(self) -> Mapping[str, Callable[[], Any]]:
@@ -262,7 +262,7 @@ class Hooks:
             def maetoolkit_cases():
                 return {"warm": warm}
         """
-        raise NotImplementedError
+        return {}
 
 
 HOOKS: tuple[str, ...] = tuple(name.removeprefix(f"{PROJECT}_") for name in vars(Hooks) if name.startswith(PROJECT))
